@@ -1,0 +1,32 @@
+"""What every test runs under: two logical CPUs, float32, and no network."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import pathlib
+
+import keras
+import pytest
+import tensorflow as tf
+
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0],
+    [tf.config.LogicalDeviceConfiguration()] * 2,
+)
+
+
+@pytest.fixture(autouse=True)
+def _float32():
+    """Undo a test's number format."""
+    yield
+    keras.config.set_dtype_policy("float32")
+
+
+@pytest.fixture
+def real_data() -> pathlib.Path:
+    """Return the folder of the real data sets, or skip."""
+    folder = pathlib.Path(os.environ.get("TFDL_DATA", "data"))
+    if not (folder / "mnist_idx").is_dir():
+        pytest.skip(f"no real data in {folder}: set TFDL_DATA to their folder")
+    return folder
