@@ -1,0 +1,1 @@
+"""Writes SavedModels that answer without tfdl."""

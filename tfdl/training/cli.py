@@ -1,0 +1,150 @@
+"""The command line of every app: verbs, presets, errors and exit codes."""
+
+import contextlib
+import io
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+import tyro
+
+from tfdl import errors
+from tfdl.training import flags as shared_flags
+
+
+Verb = tuple[type, Callable[[Any], None]]
+
+
+def main(
+    verbs: Mapping[str, Verb],
+    description: str,
+    *,
+    presets: Mapping[str, Any],
+    task: str,
+    arguments: Sequence[str] | None = None,
+) -> int:
+    """Run a verb of an app, and turn what goes wrong into two lines and an exit code.
+
+    Args:
+        verbs: name -> (dataclass of its flags, function of an instance).
+        description: what `--help` without a verb prints.
+        presets: name -> instance of the flags of `train`, to be changed by flags.
+        task: the folder below `runs` that runs are kept in by default.
+        arguments: the command line without the program's name; by default sys.argv's.
+
+    Returns:
+        The exit code: 0 ok, 1 bug, 2 usage, 3 data, 4 model file, 5 diverged, 6
+        resources, 7 network, 75 terminated and resumable, 130 after Ctrl-C.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in arguments
+    if arguments[:1] in (["-h"], ["--help"]):
+        print(description)
+        return 0
+    try:
+        verb, function, flags = _parse(verbs, presets, task, arguments)
+        function(flags)
+    except errors.UserError as error:
+        return _report(str(error), error.remedy, error.exit_code, debug)
+    except KeyboardInterrupt:
+        return _report("stopped by Ctrl-C", "run the same command again", 130, debug)
+    except tf.errors.UnavailableError as error:
+        reason = str(error).splitlines()[0]
+        remedy = "restart every worker with the same command; they resume"
+        return _report(f"a worker is lost: {reason}", remedy, 75, debug)
+    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        remedy = "choose a smaller --batch-size, --image-size or --cache-mb"
+        return _report(f"the memory is exhausted: {reason}", remedy, 6, debug)
+    except Exception as error:  # a bug: still one line, the traceback on request
+        remedy = "run it again with --debug and report the traceback"
+        return _report(f"{type(error).__name__}: {error}", remedy, 1, debug)
+    return 0
+
+
+def say(*lines: str) -> None:
+    """Print lines as they are, unwrapped."""
+    print(*lines, sep="\n", flush=True)
+
+
+def _parse(verbs, presets, task, arguments: list[str]):
+    """Return (verb, its function, its flags)."""
+    if not arguments:
+        raise errors.UsageError(
+            f"name a verb: {', '.join(verbs)}", "VERB --help lists the flags of each"
+        )
+    verb = shared_flags.choose("verb", arguments[0], verbs)
+    kind, function = verbs[verb]
+    preset, rest = _take_preset(presets, arguments[1:])
+    if isinstance(preset, kind):
+        default = preset
+    else:
+        default = None
+        if preset is not None and "--run" not in rest:
+            rest = ["--run", str(shared_flags.run_of(preset, task)), *rest]
+    return verb, function, _flags(kind, default, rest, verb)
+
+
+def _take_preset(presets, arguments: list[str]):
+    """Return (the preset that the arguments name or None, the other arguments)."""
+    for number, argument in enumerate(arguments):
+        name, has_value, value = argument.partition("=")
+        if name != "--preset":
+            continue
+        end = number + 1
+        if not has_value:
+            value = "".join(arguments[end : end + 1])
+            end += 1
+        shared_flags.choose("--preset", value, presets)
+        return presets[value], arguments[:number] + arguments[end:]
+    return None, arguments
+
+
+def _flags(kind: type, default, arguments: list[str], verb: str):
+    """Parse flags with tyro, and put what it has to say into one line."""
+    said = io.StringIO()
+    markers = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
+    extra = {} if default is None else {"default": default}
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(
+                kind,
+                args=arguments,
+                config=markers,
+                prog=f"{_program()} {verb}",
+                **extra,
+            )
+    except SystemExit as error:
+        if not error.code:
+            raise
+        message, suggestion = _first_paragraphs(said.getvalue())
+        remedy = suggestion or f"{_program()} {verb} --help lists the flags"
+        raise errors.UsageError(message, remedy) from None
+
+
+def _first_paragraphs(box: str) -> tuple[str, str]:
+    """Take the message, and a suggestion, out of tyro's box."""
+    lines = [line.strip(" │╭╮╰╯") for line in box.splitlines()[1:]]
+    message, suggestion = [], ""
+    for line in lines:
+        if "─" in line or line.startswith("Argument helptext"):
+            break
+        message.append(line)
+    for number, line in enumerate(lines):
+        if line.startswith("Perhaps you meant"):
+            suggestion = f"did you mean {lines[number + 1].split()[0]}?"
+    return " ".join(filter(None, message)), suggestion
+
+
+def _program() -> str:
+    return f"python {sys.argv[0]}"
+
+
+def _report(message: str, remedy: str, code: int, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    first = " ".join(message.split())
+    print(f"error: {first}\nremedy: {remedy}", file=sys.stderr)
+    return code

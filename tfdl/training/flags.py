@@ -1,0 +1,310 @@
+"""The flags that apps share: one name everywhere, checked when they are read."""
+
+import dataclasses
+import difflib
+import pathlib
+from collections.abc import Iterable
+from typing import Annotated, Literal
+
+import keras
+import tyro
+
+from tfdl import errors
+from tfdl.training import loop, optimizers, schedules
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """Which pictures, and how they are fed."""
+
+    source: Annotated[str, tyro.conf.arg(name="data")] = "synthetic"
+    """synthetic, or FORMAT:PATH; the app's first lines say which formats it reads."""
+    image_size: int = 32
+    """Height and width that pictures are resized to, in pixels."""
+    batch_size: int = 128
+    """Pictures in the global batch, over all replicas."""
+    sampling: Literal["uniform", "balanced"] = "uniform"
+    """uniform shows every picture once an epoch, balanced every class equally often."""
+    validation_fraction: float = 0.1
+    """Share of train that is held out where the data bring no validation split."""
+    test_fraction: float = 0.1
+    """Share of train that is held out where the data bring no test split."""
+    num_examples: int = 4000
+    """Pictures that the synthetic source draws."""
+    cache_mb: int = 1024
+    """Most memory that decoded pictures may take; 0 decodes them every time."""
+    cache_dir: pathlib.Path = pathlib.Path("~/.cache/tfdl")
+    """Where drawings, unpacked archives and the results of scans are kept."""
+    on_bad_data: Literal["error", "skip"] = "error"
+    """Refuse broken or leaked pictures, or leave up to 5 % of them out."""
+
+    def reading(self) -> dict:
+        """Return the keyword arguments of a task's `read`."""
+        return {
+            "spec": self.source,
+            "cache_dir": self.cache_dir.expanduser(),
+            "cache_bytes": self.cache_mb << 20,
+            "image_size": self.image_size,
+            "num_examples": self.num_examples,
+            "validation_fraction": self.validation_fraction,
+            "test_fraction": self.test_fraction,
+            "on_bad_data": self.on_bad_data,
+        }
+
+    def __post_init__(self):
+        at_least("--image-size", self.image_size, 1)
+        at_least("--batch-size", self.batch_size, 1)
+        at_least("--num-examples", self.num_examples, 1)
+        at_least("--cache-mb", self.cache_mb, 0)
+        for name in ("validation_fraction", "test_fraction"):
+            value = getattr(self, name)
+            if not 0 < value < 1:
+                raise errors.UsageError(
+                    f"--{name.replace('_', '-')} must be between 0 and 1. "
+                    f"Received {value}",
+                    "0.1 is usual",
+                )
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimization:
+    """How the weights are found."""
+
+    epochs: int = 10
+    """Epochs to train for; a larger number extends a finished run."""
+    steps: int = 0
+    """Steps to train for, instead of epochs; 0 goes by epochs."""
+    optimizer: str = "nesterov"
+    """sgd, momentum, nesterov, adagrad, rmsprop, adam, adamw or lion."""
+    learning_rate: float = 0.1
+    """The rate at the peak of the schedule."""
+    base_batch_size: int = 0
+    """The batch that the rate was chosen for, scaled linearly to yours; 0 does not."""
+    schedule: str = "cosine"
+    """constant, step, exponential, inverse_time, polynomial, linear or cosine."""
+    warmup_epochs: float = 1.0
+    """Epochs over which the rate rises linearly."""
+    end_rate: float = 0.01
+    """What remains of the rate at the end, as a share of its peak."""
+    weight_decay: float = 0.0005
+    """Decoupled decay of kernels, times the learning rate."""
+    l1: float = 0.0
+    """Weight of the kernels' absolute values in the loss."""
+    l2: float = 0.0
+    """Weight of the kernels' squares in the loss; with --l1 the elastic net."""
+    label_smoothing: float = 0.0
+    """Share of the target that is spread over all classes."""
+    clip_norm: float = 0.0
+    """Largest global norm of the gradient; 0 does not clip."""
+    accumulation: int = 1
+    """Steps whose gradients are averaged into one update."""
+    average: float = 0.0
+    """Momentum of the moving average of the weights, as 0.999; 0 keeps none."""
+    patience: int = 0
+    """Epochs without improvement after which training stops; 0 never stops."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """bfloat16 keeps weights, losses and statistics in float32."""
+    weights: str = "none"
+    """Path of a .weights.h5 file to start from, or none."""
+    freeze: str = "none"
+    """Name of the last layer, from the input, whose weights stay as they are."""
+
+    def total_steps(self, epoch_steps: int) -> int:
+        """Count the steps of the whole training."""
+        return self.steps or self.epochs * epoch_steps
+
+    def build_optimizer(self, *, epoch_steps: int, batch_size: int) -> keras.Optimizer:
+        """Build the optimizer with its schedule.
+
+        Args:
+            epoch_steps: steps of an epoch.
+            batch_size: examples in a step.
+        """
+        peak = self.learning_rate
+        if self.base_batch_size:
+            peak = schedules.linear_rule(
+                peak, batch_size=batch_size, base_batch_size=self.base_batch_size
+            )
+        schedule = schedules.schedule(
+            self.schedule,
+            peak=peak,
+            warmup_steps=int(self.warmup_epochs * epoch_steps) // self.accumulation,
+            total_steps=self.total_steps(epoch_steps) // self.accumulation,
+            end=self.end_rate,
+        )
+        return optimizers.optimizer(
+            self.optimizer,
+            schedule,
+            weight_decay=self.weight_decay,
+            clip_norm=self.clip_norm,
+            accumulation=self.accumulation,
+            average=self.average,
+        )
+
+    def __post_init__(self):
+        at_least("--epochs", self.epochs, 1)
+        at_least("--accumulation", self.accumulation, 1)
+        if not self.learning_rate > 0:
+            raise errors.UsageError(
+                f"--learning-rate must be over 0. Received {self.learning_rate}",
+                "0.1 suits SGD and 0.001 Adam",
+            )
+        for name in ("label_smoothing", "average"):
+            value = getattr(self, name)
+            if not 0 <= value < 1:
+                raise errors.UsageError(
+                    f"--{name.replace('_', '-')} must be in [0, 1). Received {value}",
+                    "0 switches it off",
+                )
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """Where the run is kept, and how it is executed."""
+
+    run: pathlib.Path | None = None
+    """Folder of the run; by default runs/<task>/<model>-<data>."""
+    seed: int = 0
+    """Of weights, order, augmentation and dropout: the same seed, the same run."""
+    strategy: str = "auto"
+    """auto, one_device, mirrored, multi_worker or tpu."""
+    steps_per_execution: int = 16
+    """Steps that run in one call."""
+    save_every: int = 500
+    """Steps between checkpoints, besides one at the end of every epoch."""
+    keep: int = 2
+    """Checkpoints to keep."""
+    overwrite: bool = False
+    """Empty the run's folder first."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+    def plan(self, *, total_steps: int, epoch_steps: int) -> loop.Plan:
+        """Say how long to train and when to save."""
+        return loop.Plan(
+            total_steps=total_steps,
+            epoch_steps=epoch_steps,
+            steps_per_execution=self.steps_per_execution,
+            save_every=self.save_every,
+            keep=self.keep,
+            seed=self.seed,
+        )
+
+    def __post_init__(self):
+        for name in ("steps_per_execution", "save_every", "keep"):
+            at_least(f"--{name.replace('_', '-')}", getattr(self, name), 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluate:
+    """Measure a trained run on one of its splits."""
+
+    run: pathlib.Path
+    """Folder of the run."""
+    split: Literal["test", "validation", "train"] = "test"
+    """The examples to measure on."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Predict:
+    """Answer for pictures of your own."""
+
+    paths: tyro.conf.Positional[tuple[pathlib.Path, ...]]
+    """Pictures, and folders of pictures."""
+    run: pathlib.Path
+    """Folder of the run."""
+    on_bad_data: Literal["error", "skip"] = "error"
+    """Refuse broken pictures, or leave up to 5 % of them out."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Export:
+    """Write a SavedModel that takes the bytes of pictures."""
+
+    run: pathlib.Path
+    """Folder of the run."""
+    base: pathlib.Path = pathlib.Path("savedmodels")
+    """Where models are kept, as <base>/<name of the run>/<version>."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+
+# Flags that may change when a run is resumed; they do not change its numbers, but for
+# --epochs and --steps, which extend it.
+FREE_FLAGS = (
+    "epochs",
+    "steps",
+    "cache_mb",
+    "cache_dir",
+    "run",
+    "steps_per_execution",
+    "save_every",
+    "keep",
+    "overwrite",
+    "debug",
+)
+
+
+def run_of(config, task: str) -> pathlib.Path:
+    """Name the folder of a run, by default from task, model and data.
+
+    Args:
+        config: flags of `train`, with `run`, `data` and `model`.
+        task: the folder below `runs`.
+    """
+    place = config.data.source.partition(":")[2] or config.data.source
+    name = f"{config.model}-{pathlib.Path(place).stem}"
+    return config.run.run or pathlib.Path("runs", task, name)
+
+
+def choose(flag: str, value: str, choices: Iterable[str]) -> str:
+    """Check a name against a list.
+
+    Args:
+        flag: the flag that gave it.
+        value: the name.
+        choices: the names there are.
+
+    Raises:
+        UsageError: there is none of this name; a similar one is suggested.
+    """
+    choices = list(choices)
+    if value in choices:
+        return value
+    close = difflib.get_close_matches(value, choices, n=1, cutoff=0.4)
+    guess = f" Did you mean {close[0]}?" if close else ""
+    raise errors.UsageError(
+        f"{flag} {value} is unknown.{guess}", f"choose one of {', '.join(choices)}"
+    )
+
+
+def at_least(flag: str, value: float, least: float) -> None:
+    """Check the lower bound of a flag.
+
+    Raises:
+        UsageError: the value is below it.
+    """
+    if value < least:
+        raise errors.UsageError(
+            f"{flag} must be at least {least}. Received {value}",
+            f"set {flag} to {least} or more",
+        )
+
+
+def from_config(kind: type, config: dict):
+    """Rebuild nested dataclasses of flags from what `config.json` holds."""
+    values = {}
+    for field in dataclasses.fields(kind):
+        if field.name not in config:
+            continue
+        value = config[field.name]
+        if dataclasses.is_dataclass(field.type):
+            value = from_config(field.type, value)
+        elif "Path" in str(field.type) and value is not None:
+            value = pathlib.Path(value)
+        values[field.name] = value
+    return kind(**values)

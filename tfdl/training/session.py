@@ -1,0 +1,189 @@
+"""One `train` command from its flags to its last line, the same for every task."""
+
+import pathlib
+import sys
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import keras
+import rich.console
+import tensorflow as tf
+
+from tfdl.training import (
+    best,
+    flags,
+    interruption,
+    loop,
+    optimizers,
+    precision,
+    progress,
+    run_folder,
+    strategy,
+)
+
+
+class Feed(Protocol):
+    """What a session asks of the training data, see `tfdl.data.pipeline.Training`."""
+
+    batch_size: int
+    epoch_steps: int
+
+    def batches(self, steps: range, shard) -> tf.data.Dataset:
+        """Build the batches of some steps, or one worker's part of them."""
+
+    def names_of_step(self, step: int) -> Sequence[str]:
+        """Name the examples of a step."""
+
+
+def train(
+    config,
+    folder: pathlib.Path,
+    *,
+    feed: Feed,
+    shard: Callable,
+    build: Callable[[keras.Optimizer], keras.Model],
+    validate: Callable[..., dict[str, float]],
+    monitor: str,
+    mode: str,
+    notes: dict,
+) -> None:
+    """Train a run, or go on with it, and say where everything is.
+
+    Args:
+        config: flags of the app, with `flags.Optimization` as `optimization` and
+            `flags.Run` as `run`.
+        folder: of the run.
+        feed: the training batches.
+        shard: (index, count, replicas) -> the part that `feed.batches` takes.
+        build: optimizer -> compiled model; called under the strategy.
+        validate: (model, check) -> metrics of the validation split; calls `check`
+            now and then, and lets through what it raises.
+        monitor: the metric that the best weights are chosen by, as "val_accuracy".
+        mode: "max" or "min".
+        notes: what else config.json must hold to rebuild the model.
+
+    Raises:
+        UserError: of any kind, see `tfdl.errors`.
+    """
+    run, optimization = config.run, config.optimization
+    tf.config.experimental.enable_op_determinism()
+    keras.utils.set_random_seed(run.seed)
+    precision.use(optimization.precision)
+    where = strategy.create(run.strategy)
+    console = rich.console.Console(highlight=False)
+    stops = interruption.Interruption()
+    plan = run.plan(
+        total_steps=optimization.total_steps(feed.epoch_steps),
+        epoch_steps=feed.epoch_steps,
+    )
+    opened = run_folder.opened(
+        folder,
+        config=run_folder.as_config(config) | notes,
+        free=flags.FREE_FLAGS,
+        overwrite=run.overwrite,
+        is_chief=strategy.is_chief(where),
+    )
+    with opened, stops.listening():
+        keeper = best.BestWeights(
+            folder if strategy.is_chief(where) else None, monitor=monitor, mode=mode
+        )
+        bar = progress.ProgressBar(
+            console, total_steps=plan.total_steps, batch_size=feed.batch_size
+        )
+        model = _build(where, optimization, feed, build)
+        try:
+            state = loop.train(
+                model,
+                lambda steps: _distributed(where, feed, shard, steps),
+                plan=plan,
+                folder=folder,
+                where=where,
+                validate=lambda: validate(model, stops.check),
+                callbacks=[
+                    keeper,
+                    *_early_stop(optimization.patience, monitor, mode),
+                    bar,
+                ],
+                interrupted=stops,
+                warn=console.print,
+                names_of_step=feed.names_of_step,
+            )
+        finally:
+            bar.close()
+    if strategy.is_chief(where):
+        _conclude(console, folder, state, keeper)
+
+
+def restore(
+    kind: type, folder: pathlib.Path, build: Callable[..., keras.Model]
+) -> tuple:
+    """Rebuild a run's best model.
+
+    Args:
+        kind: the app's dataclass of flags.
+        folder: of the run.
+        build: (flags, content of config.json) -> model.
+
+    Returns:
+        (flags, content of config.json, model with the best weights).
+
+    Raises:
+        ModelFileError: there is no run, or its weights are missing or damaged.
+    """
+    saved = run_folder.read_config(folder)
+    config = flags.from_config(kind, saved)
+    precision.use(config.optimization.precision)
+    model = build(config, saved)
+    best.load_weights(model, folder / best.FILE_NAME)
+    return config, saved, model
+
+
+def _build(where, optimization: flags.Optimization, feed: Feed, build) -> keras.Model:
+    """Build everything that has variables under the strategy."""
+    with where.scope():
+        optimizer = optimization.build_optimizer(
+            epoch_steps=feed.epoch_steps, batch_size=feed.batch_size
+        )
+        model = build(optimizer)
+        optimizers.freeze(model, until=optimization.freeze)
+        optimizers.penalize(model, l1=optimization.l1, l2=optimization.l2)
+        optimizers.build(model)
+    return model
+
+
+def _distributed(where, feed: Feed, shard: Callable, steps: range):
+    """Give every worker and replica its own positions of each batch."""
+
+    def part(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        workers = context.num_input_pipelines
+        replicas = context.num_replicas_in_sync // workers
+        own = shard(context.input_pipeline_id, workers, replicas)
+        return feed.batches(steps, own)
+
+    return where.distribute_datasets_from_function(part)
+
+
+def _early_stop(patience: int, monitor: str, mode: str) -> list:
+    if not patience:
+        return []
+    return [keras.callbacks.EarlyStopping(monitor, patience=patience, mode=mode)]
+
+
+def _conclude(console, folder: pathlib.Path, state: loop.State, keeper) -> None:
+    """Say what came out, where it is, and what to do next."""
+    if keeper.best is None:
+        console.print(
+            f"already finished at epoch {state.epoch} (step {state.step}); a larger "
+            "--epochs goes on",
+            soft_wrap=True,
+        )
+    else:
+        console.print(
+            f"best {keeper.monitor} {keeper.best:.4f} at epoch {keeper.best_epoch}, "
+            f"in {folder.resolve()}",
+            soft_wrap=True,
+        )
+    program = f"python {sys.argv[0]}"
+    for verb in ("evaluate", "export"):
+        console.print(f"  {program} {verb} --run {folder}", soft_wrap=True)
+    console.print(f"  tensorboard --logdir {folder / 'events'}", soft_wrap=True)

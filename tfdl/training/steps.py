@@ -1,0 +1,105 @@
+"""Compiles Keras's `train_step` under a strategy, several steps in one call."""
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+_DRAWS_PER_STEP = 1024  # of one seed generator; seeds of successive steps stay apart
+
+
+def build_metrics(model: keras.Model, batches, where) -> None:
+    """Create the metrics' variables before `train_step` is traced.
+
+    Created inside the trace, they would be lifted into a cond, and a loop under several
+    replicas fails: "You must feed a value for placeholder tensor".
+    """
+
+    @tf.function
+    def test(batch):
+        where.run(model.test_step, args=(batch,))
+
+    test(next(iter(batches)))
+    model.reset_metrics()
+
+
+def compile_steps(model: keras.Model, where: tf.distribute.Strategy, seed: int):
+    """Build the function that runs several steps and stops at one that diverges.
+
+    Args:
+        model: compiled with an optimizer of `tfdl.training.optimizers`.
+        where: the strategy.
+        seed: of every layer that draws.
+
+    Returns:
+        (iterator, first step int64 (), count) -> {"loss", "learning_rate",
+        "gradient_norm", "update_ratio"}, each float32 (steps,): the mean loss of the
+        global batch, the norm of its gradient before clipping, and how much the step
+        changed the weights, as a share of their norm. There are fewer than `count`
+        rows where one is not finite; it is the last.
+    """
+    step_once = _step_function(model, seed)
+
+    @tf.function
+    def run_steps(iterator, first, count):
+        arrays = {
+            name: tf.TensorArray(tf.float32, size=0, dynamic_size=True)
+            for name in ("loss", "learning_rate", "gradient_norm", "update_ratio")
+        }
+        done = 0
+        is_finite = True
+        while done < count and is_finite:
+            step = first + tf.cast(done, tf.int64)
+            result = where.run(step_once, args=(next(iterator), step))
+            means = {
+                name: where.reduce(tf.distribute.ReduceOp.MEAN, value, axis=None)
+                for name, value in result.items()
+            }
+            arrays = {n: arrays[n].write(done, means[n]) for n in arrays}
+            is_finite = tf.reduce_all(tf.math.is_finite(tf.stack([*means.values()])))
+            done += 1
+        return {name: array.stack() for name, array in arrays.items()}
+
+    return lambda iterator, first, count: {
+        name: values.numpy()
+        for name, values in run_steps(iterator, first, tf.constant(count)).items()
+    }
+
+
+def _step_function(model: keras.Model, seed: int):
+    """Build one step of one replica: (batch, step) -> float32 () measurements."""
+    loss_metric = next(m for m in model.metrics if m.name == "loss")
+    weights = {id(variable) for variable in model.weights}
+    seed_states = [v for v in model.variables if id(v) not in weights]
+
+    def step_once(batch, step):
+        _seed(seed_states, seed, step)
+        learning_rate = tf.convert_to_tensor(model.optimizer.learning_rate)
+        before = [tf.identity(v.value) for v in model.trainable_variables]
+        loss_metric.reset_state()  # else logs["loss"] would be a running mean
+        logs = model.train_step(batch)
+        after = [tf.identity(v.value) for v in model.trainable_variables]
+        change = tf.linalg.global_norm(
+            [b - a for a, b in zip(before, after, strict=True)]
+        )
+        return {
+            "loss": logs["loss"],
+            "learning_rate": learning_rate,
+            "gradient_norm": tf.identity(model.optimizer.gradient_norm),
+            "update_ratio": change / tf.linalg.global_norm(before),
+        }
+
+    return step_once
+
+
+def _seed(seed_states: Sequence[keras.Variable], seed: int, step: tf.Tensor) -> None:
+    """Key what layers draw by (seed, layer, step, replica).
+
+    Left alone, Keras draws the same dropout mask on every replica.
+    """
+    context = tf.distribute.get_replica_context()
+    replicas = tf.cast(context.num_replicas_in_sync, tf.int64)
+    replica = tf.cast(context.replica_id_in_sync_group, tf.int64)
+    place = (step * replicas + replica) * _DRAWS_PER_STEP
+    for number, state in enumerate(seed_states):
+        state.assign(tf.stack([tf.constant(seed + number, tf.int64), place]))
