@@ -1,0 +1,1 @@
+"""Where examples come from: one file for each format, which knows no task."""

@@ -1,0 +1,73 @@
+"""What a source of examples is: numbered examples with names, classes and digests."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+Sample = dict[str, tf.Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Examples that can be read by number, in any order.
+
+    Attributes:
+        class_names: the names that labels index.
+        names: what a message calls each example: a path, or file[number].
+        labels: int32 (examples,), the class of each example, or (examples, classes)
+            multi-hot where an example has several.
+        digests: (examples,) of bytes, a digest of each picture's pixels.
+        pixels: int64 (examples,), height x width x channels of each picture.
+        load: index, int64 () -> sample, in the graph and without state. A sample has
+            "image", uint8 (height, width, channels), and of "label", "boxes",
+            "labels", "masks" and "semantic" what the format knows.
+    """
+
+    class_names: tuple[str, ...]
+    names: Sequence[str]
+    labels: np.ndarray
+    digests: np.ndarray
+    pixels: np.ndarray
+    load: Callable[[tf.Tensor], Sample]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def take(self, indices: np.ndarray) -> "Source":
+        """Keep the examples of these numbers, renumbered from zero.
+
+        Args:
+            indices: int (kept,), each within the source.
+        """
+        chosen = tf.constant(indices, tf.int64)
+        return dataclasses.replace(
+            self,
+            names=[self.names[index] for index in indices],
+            labels=self.labels[indices],
+            digests=self.digests[indices],
+            pixels=self.pixels[indices],
+            load=lambda index: self.load(tf.gather(chosen, index)),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Stream:
+    """Examples that can only be read in the order of their files.
+
+    Attributes:
+        class_names: the names that labels index.
+        size: number of examples.
+        labels: int32 (examples,) where it is known, else empty.
+        read: seed of the order, or None for the files' own order -> data set of
+            samples; the same seed gives the same order.
+    """
+
+    class_names: tuple[str, ...]
+    size: int
+    labels: np.ndarray
+    read: Callable[[int | None], tf.data.Dataset]
+
+    def __len__(self) -> int:
+        return self.size

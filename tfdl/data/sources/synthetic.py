@@ -1,0 +1,108 @@
+"""Reads the seeded drawings of `tfdl.data.synthetic`, drawn once into the cache."""
+
+import hashlib
+import json
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+
+from tfdl.data import synthetic
+from tfdl.data.sources import source
+
+_PADDING_LABEL = -1
+
+
+def read(
+    *,
+    cache: pathlib.Path,
+    num_examples: int,
+    image_size: int,
+    max_objects: int,
+    multi_label: bool,
+    seed: int,
+) -> dict[str, source.Source]:
+    """Draw the pictures, or find them drawn.
+
+    Args:
+        cache: folder under which the drawings are kept.
+        num_examples: pictures to draw.
+        image_size: their height and width in pixels.
+        max_objects: most objects in one picture.
+        multi_label: labels are multi-hot, all the classes in a picture.
+        seed: of the drawings.
+
+    Returns:
+        {"train": Source}; samples have every key: image, label, boxes, labels, masks
+        and semantic.
+    """
+    name = f"{num_examples}x{image_size}px-{max_objects}objects-seed{seed}"
+    folder = cache / "synthetic" / name
+    synthetic.write(
+        folder,
+        num_examples=num_examples,
+        image_size=image_size,
+        max_objects=max_objects,
+        seed=seed,
+    )
+    content = json.loads((folder / "annotations.json").read_text())
+    examples = content["examples"]
+    class_names = tuple(content["class_names"])
+    labels = _labels(examples, len(class_names), multi_label=multi_label)
+    paths = [str(folder / example["image"]) for example in examples]
+    return {
+        "train": source.Source(
+            class_names=class_names,
+            names=paths,
+            labels=labels,
+            digests=np.array([_digest(path) for path in paths], "S32"),
+            pixels=np.full(len(paths), image_size * image_size * 3, np.int64),
+            load=_loader(folder, examples, labels),
+        )
+    }
+
+
+def _loader(folder: pathlib.Path, examples: list[dict], class_labels: np.ndarray):
+    """Build the function index -> sample with everything that a drawing knows."""
+    image_paths = tf.constant([str(folder / e["image"]) for e in examples])
+    mask_paths = tf.constant([str(folder / e["instances"]) for e in examples])
+    label = tf.constant(class_labels)
+    labels = tf.ragged.constant([e["labels"] for e in examples], dtype=tf.int32)
+    labels = labels.to_tensor(_PADDING_LABEL)  # (examples, objects)
+    boxes = tf.ragged.constant(
+        [e["boxes"] for e in examples], ragged_rank=1, inner_shape=(4,)
+    ).to_tensor()  # (examples, objects, 4)
+
+    def load(index: tf.Tensor) -> source.Sample:
+        image = tf.io.decode_png(tf.io.read_file(tf.gather(image_paths, index)), 3)
+        ids = tf.io.decode_png(tf.io.read_file(tf.gather(mask_paths, index)), 1)[..., 0]
+        own = tf.gather(labels, index)
+        own = own[own != _PADDING_LABEL]  # (objects,)
+        numbers = tf.range(1, tf.size(own) + 1)
+        masks = tf.cast(ids, tf.int32) == numbers[:, tf.newaxis, tf.newaxis]
+        classes = tf.concat([[0], own + 1], axis=0)
+        return {
+            "image": image,
+            "label": tf.gather(label, index),
+            "boxes": tf.gather(boxes, index)[: tf.size(own)],
+            "labels": own,
+            "masks": tf.cast(masks, tf.uint8),
+            "semantic": tf.cast(tf.gather(classes, tf.cast(ids, tf.int32)), tf.uint8),
+        }
+
+    return load
+
+
+def _labels(examples: list[dict], num_classes: int, *, multi_label: bool) -> np.ndarray:
+    if not multi_label:
+        return np.array([example["label"] for example in examples], np.int32)
+    multi_hot = np.zeros((len(examples), num_classes), np.int32)
+    for row, example in zip(multi_hot, examples, strict=True):
+        row[example["labels"]] = 1
+    return multi_hot
+
+
+def _digest(path: str) -> str:
+    """Digest a drawing; the same pixels are always written as the same bytes."""
+    content = pathlib.Path(path).read_bytes()
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
