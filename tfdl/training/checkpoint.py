@@ -11,14 +11,9 @@ import tensorflow as tf
 
 from tfdl import errors
 
-_DAMAGED = (
-    tf.errors.DataLossError,
-    tf.errors.NotFoundError,
-    tf.errors.OutOfRangeError,
-    tf.errors.InvalidArgumentError,
-    tf.errors.FailedPreconditionError,
-    json.JSONDecodeError,
-)
+# What TensorFlow raises for a damaged file depends on where the damage lies; much of
+# it is the plain OpError, or an IndexError for a file that is cut short.
+_DAMAGED = (tf.errors.OpError, RuntimeError, IndexError, json.JSONDecodeError)
 _PREFIX = "variables"
 
 
@@ -111,9 +106,8 @@ class Checkpoints:
         return None
 
     def _read(self, folder: pathlib.Path) -> dict:
-        status = self._checkpoint.read(str(folder / _PREFIX))
         try:
-            status.assert_consumed()
+            self._checkpoint.read(str(folder / _PREFIX)).assert_consumed()
         except (AssertionError, ValueError) as error:
             raise errors.UsageError(
                 f"{folder} belongs to another model: {str(error).splitlines()[0]}",

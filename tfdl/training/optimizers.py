@@ -17,17 +17,18 @@ OPTIMIZERS = {
     "adagrad": (keras.optimizers.Adagrad, {}),
     "rmsprop": (keras.optimizers.RMSprop, {}),
     "adam": (keras.optimizers.Adam, {}),
-    "adamw": (keras.optimizers.AdamW, {}),
+    "adamw": (keras.optimizers.Adam, {}),  # decay is decoupled in every one of these
     "lion": (keras.optimizers.Lion, {}),
 }
 
 
 class _ReducedFirst:
-    """Sums gradients over the replicas before anything is done to them.
+    """Sums gradients over the replicas first; then each replica updates its own copy.
 
-    Keras clips, and accumulates, each replica's gradient and sums afterwards: clipping
-    then depends on the number of replicas, and accumulators differ between them, so
-    that no checkpoint can hold them. Here every replica sees the global gradient.
+    Keras clips each replica's gradient and sums afterwards, so that clipping depends on
+    the number of replicas, and its accumulation cannot be traced under several ("
+    `merge_call` called while defining a new graph"). Here every replica sees the global
+    gradient, and does the same to its own copy of every variable.
     """
 
     def build(self, variables):
@@ -54,8 +55,21 @@ class _ReducedFirst:
         )
         super().apply(grads, trainable_variables)
 
-    def _all_reduce_sum_gradients(self, grads_and_vars):
-        return list(grads_and_vars)  # Keras's own sum, done above
+    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+        for grad, variable in zip(grads, trainable_variables, strict=True):
+            self.update_step(grad, variable, learning_rate)
+
+    def _backend_increment_gradient_accumulators(self, grads, acc_grads):
+        for grad, total in zip(grads, acc_grads, strict=True):
+            total.assign_add(grad)
+
+    def _apply_weight_decay(self, variables):
+        if self.weight_decay is None:
+            return
+        share = self.weight_decay * self.learning_rate
+        for variable in variables:
+            if self._use_weight_decay(variable):
+                variable.assign_sub(variable * tf.cast(share, variable.dtype))
 
 
 def optimizer(
