@@ -23,6 +23,16 @@ def _float32():
     keras.config.set_dtype_policy("float32")
 
 
+@pytest.fixture(scope="session")
+def mirrored_strategy() -> tf.distribute.Strategy:
+    """Return the one MirroredStrategy of the process, over its two logical CPUs.
+
+    A second one would start its collective keys anew, and reductions of different
+    shapes under the same key abort.
+    """
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
 @pytest.fixture
 def real_data() -> pathlib.Path:
     """Return the folder of the real data sets, or skip."""

@@ -8,7 +8,6 @@ from tfdl.training import optimizers
 
 IMAGES = np.random.RandomState(0).rand(8, 6).astype("float32")
 TARGETS = np.random.RandomState(1).rand(8, 3).astype("float32")
-TWO_CPUS = ["CPU:0", "CPU:1"]
 
 
 def linear_model(optimizer, *, seed=0):
@@ -39,19 +38,19 @@ def train_on(strategy, steps=4, **options):
 
 
 @pytest.mark.parametrize("options", [{"clip_norm": 0.05}, {"accumulation": 2}, {}])
-def test_two_replicas_update_as_one_device_does(options):
+def test_two_replicas_update_as_one_device_does(mirrored_strategy, options):
     one = train_on(tf.distribute.OneDeviceStrategy("CPU:0"), **options)
-    two = train_on(tf.distribute.MirroredStrategy(TWO_CPUS), **options)
+    two = train_on(mirrored_strategy, **options)
     for ours, theirs in zip(one.get_weights(), two.get_weights(), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
-def test_accumulators_are_the_same_on_every_replica():
-    strategy = tf.distribute.MirroredStrategy(TWO_CPUS)
-    model = train_on(strategy, steps=1, accumulation=2)
+def test_accumulators_are_the_same_on_every_replica(mirrored_strategy):
+    model = train_on(mirrored_strategy, steps=1, accumulation=2)
     for variable in model.optimizer.variables:
         values = [
-            v.numpy() for v in strategy.experimental_local_results(variable.value)
+            v.numpy()
+            for v in mirrored_strategy.experimental_local_results(variable.value)
         ]
         np.testing.assert_array_equal(values[0], values[-1])
 

@@ -1,0 +1,70 @@
+"""CIFAR's residual networks: published counts, shortcuts, dilation."""
+
+import keras
+import numpy as np
+import pytest
+
+from tfdl import errors
+from tfdl.backbones import cifar_resnet
+
+
+@pytest.mark.parametrize(
+    ("depth", "count"),
+    [
+        (20, 269_722),
+        (32, 464_154),
+        (44, 658_586),
+        (56, 853_018),
+        (110, 1_727_962),
+    ],
+)
+def test_count_is_the_published(depth, count):
+    """The traps: trainable parameters only, and shortcuts that have none."""
+    model = cifar_resnet.cifar_resnet(depth, (32, 32, 3), 10)
+    assert sum(np.prod(weight.shape) for weight in model.trainable_weights) == count
+
+
+def test_depth_is_the_number_of_weighted_layers():
+    model = cifar_resnet.cifar_resnet(20, (32, 32, 3), 10)
+    kinds = (keras.layers.Conv2D, keras.layers.Dense)
+    assert sum(isinstance(layer, kinds) for layer in model.layers) == 20
+
+
+def test_another_depth_is_refused():
+    with pytest.raises(errors.UsageError, match="depth=18"):
+        cifar_resnet.cifar_resnet(18, (32, 32, 3), 10)
+
+
+def test_shortcut_takes_every_second_pixel_and_adds_channels_of_zeros():
+    inputs = keras.Input((4, 6, 2))
+    outputs = cifar_resnet._shortcut(inputs, 3, strides=2, name="block")
+    image = np.random.default_rng(0).normal(size=(1, 4, 6, 2)).astype("float32")
+    expected = np.zeros((1, 2, 3, 3))
+    expected[..., :2] = image[:, ::2, ::2]
+    np.testing.assert_array_equal(keras.Model(inputs, outputs)(image), expected)
+
+
+@pytest.mark.parametrize(
+    ("output_stride", "strides"), [(32, (1, 2, 4)), (4, (1, 2, 4)), (2, (1, 2, 2))]
+)
+def test_feature_maps_have_the_strides(output_stride, strides):
+    model = cifar_resnet.cifar_resnet(
+        20, (None, None, 3), None, output_stride=output_stride
+    )
+    outputs = model(np.zeros((1, 32, 48, 3), "float32"))
+    for name, stride, channels in zip(
+        ("c1", "c2", "c3"), strides, (16, 32, 64), strict=True
+    ):
+        assert outputs[name].shape == (1, 32 // stride, 48 // stride, channels)
+
+
+def test_dilated_network_holds_the_pixels_of_the_strided_one():
+    plain = cifar_resnet.cifar_resnet(20, (24, 20, 3), None, width=0.5)
+    dilated = cifar_resnet.cifar_resnet(
+        20, (24, 20, 3), None, width=0.5, output_stride=1
+    )
+    dilated.set_weights(plain.get_weights())
+    image = np.random.default_rng(0).random((1, 24, 20, 3), dtype="float32")
+    np.testing.assert_allclose(
+        dilated(image)["c3"][:, ::4, ::4], plain(image)["c3"], rtol=1e-4, atol=1e-3
+    )

@@ -1,0 +1,108 @@
+"""Loading a backbone from a weights file: what must fit and what may differ."""
+
+import hashlib
+import os
+import pathlib
+
+import h5py
+import keras
+
+from tfdl import errors
+from tfdl.layers import blocks
+
+
+def load(model: keras.Model, path: str | os.PathLike) -> None:
+    """Load a `.weights.h5` file, layer by layer, by name and shape.
+
+    All layers must fit, except that a classifier for another number of classes keeps
+    its random weights, and that a model of feature maps takes no part of the head. If
+    `<path>.sha256` exists (a hexadecimal digest, what `sha256sum` writes), it is
+    verified first: HDF5 itself does not notice a flipped bit.
+
+    Args:
+        model: a backbone; its layers have unique names.
+        path: a file written by `keras.Model.save_weights`.
+
+    Raises:
+        errors.ModelFileError: if the file is missing, damaged or of another model.
+    """
+    path = pathlib.Path(path)
+    if not path.name.endswith(".weights.h5"):
+        raise errors.ModelFileError(
+            f"`weights` must be a `.weights.h5` file. Received weights={path}.",
+            "Write one with `model.save_weights`.",
+        )
+    try:
+        _verify_digest(path)
+        with h5py.File(path, "r") as file:
+            arrays = _read(model, _stored_layers(file), path)
+    # What h5py raises, by where in the file the damage lies.
+    except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise errors.ModelFileError(
+            f"{path} cannot be read: {error}.", "Copy or download the file again."
+        ) from error
+    for name, values in arrays.items():
+        model.get_layer(name).set_weights(values)
+
+
+def _verify_digest(path):
+    sidecar = path.with_name(path.name + ".sha256")
+    if not sidecar.exists():
+        return
+    expected = sidecar.read_text().split()
+    with path.open("rb") as file:
+        actual = hashlib.file_digest(file, "sha256").hexdigest()
+    if expected[:1] != [actual]:
+        raise errors.ModelFileError(
+            f"{path} is damaged: its digest is not that of {sidecar.name}.",
+            "Copy or download both files again.",
+        )
+
+
+def _stored_layers(file):
+    """Layer name -> its datasets in the order of the layer's weights."""
+    layers = {}
+
+    def visit(_, group):
+        # Keras writes each layer's variables as 0, 1, ... into a group "vars".
+        if isinstance(group, h5py.Group) and "name" in group.attrs and len(group):
+            layers[group.attrs["name"]] = [
+                group[str(place)] for place in range(len(group))
+            ]
+
+    file.visititems(visit)  # follows no link out of the file
+    return layers
+
+
+def _read(model, stored, path):
+    """Layer name -> arrays, for all layers of the model that the file must fill."""
+    arrays = {}
+    layers = [layer for layer in model.layers if layer.weights]
+    for layer in layers:
+        datasets = stored.get(layer.name, [])
+        found = [dataset.shape for dataset in datasets]
+        expected = [tuple(weight.shape) for weight in layer.weights]
+        if found == expected:
+            arrays[layer.name] = [_values(dataset) for dataset in datasets]
+        elif layer.name != blocks.CLASSIFIER or not found:
+            raise _misfit(
+                path, model, f"layer {layer.name} has {found}, not {expected}"
+            )
+    surplus = stored.keys() - {layer.name for layer in layers}
+    surplus = sorted(name for name in surplus if not name.startswith(blocks.CLASSIFIER))
+    if surplus:
+        raise _misfit(path, model, f"it has other layers, such as {surplus[0]}")
+    return arrays
+
+
+def _values(dataset):
+    if dataset.external or dataset.is_virtual:
+        raise ValueError("it keeps its values in other files, which is not allowed")
+    return dataset[()]
+
+
+def _misfit(path, model, reason):
+    return errors.ModelFileError(
+        f"{path} does not fit {model.name}: {reason}.",
+        "Give the weights of the same model, width and normalization.",
+    )

@@ -1,0 +1,1 @@
+"""Layers and blocks that two or more models are made of."""
