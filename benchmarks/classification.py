@@ -1,0 +1,162 @@
+"""Trains the classifiers of the README on real pictures and writes down what came out.
+
+    python benchmarks/classification.py            # all rows, about 45 minutes
+    python benchmarks/classification.py mnist      # one row
+
+Needs the data sets `mnist_idx` and `cifar10_jpg` in the folder that TFDL_DATA names.
+Every row is one `apps/classify.py train` and one `evaluate` in processes of their own.
+The minutes are those of the training alone, from its first step to its last row of
+metrics, validation included; memory is the process's resident set.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).parent.parent
+TABLE = ROOT / "benchmarks" / "README.md"
+RESULTS = ROOT / "runs" / "benchmarks"
+MARKS = ("<!-- classification -->", "<!-- end of classification -->")
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One training.
+
+    Attributes:
+        name: of the row and of its run.
+        title: what the table calls it.
+        flags: of `apps/classify.py train`.
+        bar: the test accuracy to reach.
+    """
+
+    name: str
+    title: str
+    flags: tuple[str, ...]
+    bar: float
+
+
+ROWS = (
+    Row("mnist", "LeNet-5, MNIST", ("--preset", "mnist"), 0.992),
+    Row("cifar_float32", "ResNet-20, CIFAR-10 JPEG", ("--preset", "cifar"), 0.82),
+    Row(
+        "cifar_bfloat16",
+        "ResNet-20, CIFAR-10 JPEG, bfloat16",
+        ("--preset", "cifar", "--precision", "bfloat16"),
+        0.82,
+    ),
+)
+
+
+def measure(row: Row) -> dict:
+    """Train and evaluate one row -> what the table says of it."""
+    folder = RESULTS / row.name
+    app = [sys.executable, str(ROOT / "apps" / "classify.py")]
+    train = [*app, "train", *row.flags, "--run", str(folder), "--overwrite"]
+    watched = _watch(subprocess.Popen(train), folder)
+    subprocess.run([*app, "evaluate", "--run", str(folder)], check=True)
+    metrics = json.loads((folder / "eval" / "metrics.json").read_text())
+    config = json.loads((folder / "config.json").read_text())
+    steps = len((folder / "steps.csv").read_text().splitlines()) - 1
+    images = steps * config["data"]["batch_size"]
+    return {
+        "title": row.title,
+        "command": f"apps/classify.py train {' '.join(row.flags)}",
+        "bar": row.bar,
+        "accuracy": metrics["accuracy"],
+        "interval": metrics["accuracy_interval"],
+        "num_examples": metrics["num_examples"],
+        "images_per_second": images / watched["seconds"],
+        **watched,
+    }
+
+
+def _watch(process: subprocess.Popen, folder: pathlib.Path) -> dict:
+    """Follow a training -> its seconds and its memory in MB."""
+    first_step, peak, by_epoch, last_row = None, 0.0, {}, time.monotonic()
+    while process.poll() is None:
+        time.sleep(0.2)
+        now = time.monotonic()
+        if first_step is None and _rows(folder / "steps.csv"):
+            first_step = now
+        memory = _resident_megabytes(process.pid)
+        peak = max(peak, memory)
+        epoch = _rows(folder / "metrics.csv")
+        if epoch and epoch not in by_epoch and memory:
+            by_epoch[epoch], last_row = memory, now
+    if process.returncode:
+        sys.exit(f"{' '.join(process.args)} failed with {process.returncode}")
+    return {
+        "seconds": last_row - first_step,
+        "epochs": max(by_epoch),
+        "peak_megabytes": peak,
+        "memory_growth": by_epoch[min(10, max(by_epoch))] / by_epoch[1] - 1,
+    }
+
+
+def _rows(path: pathlib.Path) -> int:
+    try:
+        return max(0, path.read_text().count("\n") - 1)
+    except OSError:
+        return 0
+
+
+def _resident_megabytes(process: int) -> float:
+    try:
+        status = pathlib.Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return 0.0
+    lines = [line for line in status.splitlines() if line.startswith("VmRSS")]
+    return int(lines[0].split()[1]) / 1024 if lines else 0.0
+
+
+def table(results: list[dict]) -> str:
+    """Write the results as a Markdown table, with the machine they came from."""
+    lines = [
+        f"Machine: {_machine()}. Test accuracy of the best weights on validation, with "
+        "its 95 % bootstrap interval.",
+        "",
+        "| what | command | test accuracy | bar | minutes | epochs | images/s | peak "
+        "memory | growth after epoch 1 |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in results:
+        low, high = row["interval"]
+        lines.append(
+            f"| {row['title']} | `{row['command']}` | {row['accuracy']:.2%} "
+            f"[{low:.2%}, {high:.2%}] of {row['num_examples']} | {row['bar']:.1%} | "
+            f"{row['seconds'] / 60:.1f} | {row['epochs']} | "
+            f"{row['images_per_second']:.0f} | {row['peak_megabytes']:.0f} MB | "
+            f"{row['memory_growth']:+.1%} |"
+        )
+    return "\n".join(lines)
+
+
+def _machine() -> str:
+    cpu = pathlib.Path("/proc/cpuinfo").read_text().partition("model name")[2]
+    name = cpu.partition("\n")[0].strip("\t :")
+    return f"{os.cpu_count()} cores of {name}, {platform.system()}, no GPU"
+
+
+def main(names: list[str]) -> None:
+    """Measure the named rows, or all, and put all known ones into the table."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    for row in ROWS:
+        if not names or row.name in names:
+            result = measure(row)
+            (RESULTS / f"{row.name}.json").write_text(json.dumps(result, indent=2))
+    known = [RESULTS / f"{row.name}.json" for row in ROWS]
+    results = [json.loads(path.read_text()) for path in known if path.exists()]
+    before, rest = TABLE.read_text().split(MARKS[0])
+    after = rest.split(MARKS[1])[1]
+    text = f"{before}{MARKS[0]}\n{table(results)}\n{MARKS[1]}{after}"
+    TABLE.write_text(text)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

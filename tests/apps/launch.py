@@ -1,0 +1,69 @@
+"""Runs an app in a process of its own, which kills itself at a chosen moment.
+
+    python launch.py APP DEVICES MOMENT ARGUMENTS...
+
+DEVICES is the number of logical CPUs. MOMENT is "never", "step:N" (the rows of step N
+are written and nothing else), "save:N" (the files of the checkpoint of step N are
+written, its name is not), "validation:N" (at the N-th batch of it), or "signal:NAME:N"
+(the signal comes while step N is recorded; the app goes on and answers it).
+"""
+
+import os
+import pathlib
+import runpy
+import signal
+import sys
+
+import tensorflow as tf
+
+from tfdl.training import checkpoint, inference, logbook
+
+
+def kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def arm(moment: str) -> None:
+    """Replace one function by one that also does what the moment asks for."""
+    kind, *rest = moment.split(":")
+    if kind in ("step", "signal"):
+        write = logbook.Logbook.steps
+
+        def steps(self, first, losses, rates):
+            write(self, first, losses, rates)
+            if first <= int(rest[-1]) < first + len(losses):
+                kill() if kind == "step" else signal.raise_signal(
+                    getattr(signal, rest[0])
+                )
+
+        logbook.Logbook.steps = steps
+    elif kind == "save":
+        publish = checkpoint._publish
+
+        def half(unfinished, final):
+            if final.name.endswith(f"{int(rest[0]):09d}"):
+                kill()
+            publish(unfinished, final)
+
+        checkpoint._publish = half
+    elif kind == "validation":
+        outputs = inference.outputs
+
+        def some(*arguments, **options):
+            for number, result in enumerate(outputs(*arguments, **options), 1):
+                if number == int(rest[0]):
+                    kill()
+                yield result
+
+        inference.outputs = some
+
+
+if __name__ == "__main__":
+    app, devices, moment, *arguments = sys.argv[1:]
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    logical = [tf.config.LogicalDeviceConfiguration()] * int(devices)
+    tf.config.set_logical_device_configuration(cpu, logical)
+    arm(moment)
+    sys.argv = [app, *arguments]
+    sys.path.insert(0, str(pathlib.Path(app).parent))
+    runpy.run_path(app, run_name="__main__")
