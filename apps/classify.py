@@ -10,8 +10,8 @@
 
 Data: synthetic; folder:PATH with <class>/<picture> or <split>/<class>/<picture>, also
 zipped; mnist:PATH with idx files; tfds:NAME. A PATH is looked up here and in TFDL_DATA.
-apps/README.md has the numbers to expect, with minutes and machine. Papers: LeCun et al.
-1998 (LeNet-5), He et al. 2016 (ResNet).
+apps/README.md has the numbers to expect. Papers: LeCun 1998 (LeNet-5), He 2016
+(ResNet).
 """
 
 import functools
@@ -20,23 +20,14 @@ import sys
 from dataclasses import dataclass, field
 from typing import Literal
 
-import tfdl.quiet  # noqa: F401, I001 (first)
+import tfdl.quiet  # noqa: F401  # isort: skip
 import keras
 
 from tfdl.backbones import BACKBONES
 from tfdl.data import augment, pipeline, scan
 from tfdl.export import savedmodel
-from tfdl.tasks.classification import (
-    classifier,
-    data,
-    evaluation,
-    pictures,
-    postprocess,
-)
+from tfdl.tasks.classification import classifier, data, pictures, postprocess, results
 from tfdl.training import cli, flags, inference, session
-
-
-TASK = "classify"  # runs are kept in runs/classify/
 
 
 @dataclass(frozen=True)
@@ -83,10 +74,7 @@ PRESETS = {
         channels=1,
         augmentation="digits",
     ),
-    "cifar": Config(
-        data=flags.Data(source="folder:cifar10_jpg/cifar10_jpg_subset.zip"),
-        optimization=flags.Optimization(epochs=40),
-    ),
+    "cifar": Config(data=flags.Data("folder:cifar10_jpg/cifar10_jpg_subset.zip")),
 }
 
 
@@ -128,14 +116,14 @@ def build(config: Config, num_classes: int, weights: str = "none") -> keras.Mode
 def train(config: Config) -> None:
     """Train a run, or go on with it."""
     sources = data.read(**config.data.reading(), multi_label=config.multi_label)
-    names, folder = sources["train"].class_names, flags.run_of(config, TASK)
+    names, folder = sources["train"].class_names, flags.run_of(config, "classify")
     feed = pipeline.Training(
         sources["train"],
         recipe(config, len(names)),
         batch_size=config.data.batch_size,
         seed=config.run.seed,
     )
-    session.train(
+    if session.train(
         config,
         folder,
         feed=feed,
@@ -146,14 +134,14 @@ def train(config: Config) -> None:
             config.multi_label,
             label_smoothing=config.optimization.label_smoothing,
         ),
-        validate=lambda model, check: evaluation.brief(
+        validate=lambda model, check: results.brief(
             collect(config, model, sources["validation"], check)
         ),
         monitor="val_accuracy",
         mode="max",
         notes={"class_names": list(names)},
-    )
-    pictures.training(folder, next(iter(feed.batches(range(1)))), names)
+    ):
+        pictures.training(folder, next(iter(feed.batches(range(1)))), names)
 
 
 def evaluate(options: flags.Evaluate) -> None:
@@ -161,7 +149,7 @@ def evaluate(options: flags.Evaluate) -> None:
     config, names, model = restore(options.run)
     sources = data.read(**config.data.reading(), multi_label=config.multi_label)
     collected = collect(config, model, sources[options.split])
-    measured = evaluation.report(options.run, collected, names, split=options.split)
+    measured = results.report(options.run, collected, names, split=options.split)
     cli.say(*(f"{name} {value}" for name, value in measured.items()))
     cli.say(f"written to {(options.run / 'eval').resolve()}")
 
@@ -171,7 +159,7 @@ def predict(options: flags.Predict) -> None:
     config, names, model = restore(options.run)
     files = scan.usable_files(options.paths, on_bad_data=options.on_bad_data)
     answer = postprocess.serve(model, names, multi_label=config.multi_label)
-    path = evaluation.write_predictions(options.run, files, answer, names)
+    path = results.write_predictions(options.run, files, answer, names)
     cli.say(f"{len(files)} pictures answered, see {path.resolve()}")
 
 
@@ -193,8 +181,8 @@ def collect(config: Config, model: keras.Model, examples, check=lambda: None):
     prepare = recipe(config, len(examples.class_names)).prepare
     size = config.data.batch_size
     batches = pipeline.evaluation(examples, prepare, batch_size=size)
-    results = inference.outputs(model, batches, check=check)
-    return evaluation.collect(results, multi_label=config.multi_label)
+    outputs = inference.outputs(model, batches, check=check)
+    return results.collect(outputs, multi_label=config.multi_label)
 
 
 def restore(folder: pathlib.Path) -> tuple[Config, list[str], keras.Model]:
@@ -205,12 +193,8 @@ def restore(folder: pathlib.Path) -> tuple[Config, list[str], keras.Model]:
     return config, saved["class_names"], model
 
 
-VERBS = {
-    "train": (Config, train),
-    "evaluate": (flags.Evaluate, evaluate),
-    "predict": (flags.Predict, predict),
-    "export": (flags.Export, export),
-}
+FLAGS = (Config, flags.Evaluate, flags.Predict, flags.Export)
+VERBS = dict(zip((train, evaluate, predict, export), FLAGS, strict=True))
 
 if __name__ == "__main__":
-    sys.exit(cli.main(VERBS, __doc__, presets=PRESETS, task=TASK))
+    sys.exit(cli.main(VERBS, __doc__, presets=PRESETS, task="classify"))

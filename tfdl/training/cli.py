@@ -13,12 +13,11 @@ import tyro
 from tfdl import errors
 from tfdl.training import flags as shared_flags
 
-
-Verb = tuple[type, Callable[[Any], None]]
+Verbs = Mapping[Callable[[Any], None], type]
 
 
 def main(
-    verbs: Mapping[str, Verb],
+    verbs: Verbs,
     description: str,
     *,
     presets: Mapping[str, Any],
@@ -28,7 +27,7 @@ def main(
     """Run a verb of an app, and turn what goes wrong into two lines and an exit code.
 
     Args:
-        verbs: name -> (dataclass of its flags, function of an instance).
+        verbs: function, named as the verb -> dataclass of the flags that it takes.
         description: what `--help` without a verb prints.
         presets: name -> instance of the flags of `train`, to be changed by flags.
         task: the folder below `runs` that runs are kept in by default.
@@ -44,7 +43,7 @@ def main(
         print(description)
         return 0
     try:
-        verb, function, flags = _parse(verbs, presets, task, arguments)
+        function, flags = _parse(verbs, presets, task, arguments)
         function(flags)
     except errors.UserError as error:
         return _report(str(error), error.remedy, error.exit_code, debug)
@@ -70,13 +69,15 @@ def say(*lines: str) -> None:
 
 
 def _parse(verbs, presets, task, arguments: list[str]):
-    """Return (verb, its function, its flags)."""
+    """Return (the verb's function, its flags)."""
     if not arguments:
         raise errors.UsageError(
-            f"name a verb: {', '.join(verbs)}", "VERB --help lists the flags of each"
+            f"name a verb: {', '.join(v.__name__ for v in verbs)}",
+            "VERB --help lists the flags of each",
         )
-    verb = shared_flags.choose("verb", arguments[0], verbs)
-    kind, function = verbs[verb]
+    functions = {function.__name__: function for function in verbs}
+    verb = shared_flags.choose("verb", arguments[0], functions)
+    function, kind = functions[verb], verbs[functions[verb]]
     preset, rest = _take_preset(presets, arguments[1:])
     if isinstance(preset, kind):
         default = preset
@@ -84,7 +85,7 @@ def _parse(verbs, presets, task, arguments: list[str]):
         default = None
         if preset is not None and "--run" not in rest:
             rest = ["--run", str(shared_flags.run_of(preset, task)), *rest]
-    return verb, function, _flags(kind, default, rest, verb)
+    return function, _flags(kind, default, rest, verb)
 
 
 def _take_preset(presets, arguments: list[str]):

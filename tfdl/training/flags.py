@@ -70,7 +70,7 @@ class Data:
 class Optimization:
     """How the weights are found."""
 
-    epochs: int = 10
+    epochs: int = 40
     """Epochs to train for; a larger number extends a finished run."""
     steps: int = 0
     """Steps to train for, instead of epochs; 0 goes by epochs."""

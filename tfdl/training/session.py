@@ -46,7 +46,7 @@ def train(
     monitor: str,
     mode: str,
     notes: dict,
-) -> None:
+) -> bool:
     """Train a run, or go on with it, and say where everything is.
 
     Args:
@@ -61,6 +61,9 @@ def train(
         monitor: the metric that the best weights are chosen by, as "val_accuracy".
         mode: "max" or "min".
         notes: what else config.json must hold to rebuild the model.
+
+    Returns:
+        Whether this process writes the run's folder.
 
     Raises:
         UserError: of any kind, see `tfdl.errors`.
@@ -112,6 +115,7 @@ def train(
             bar.close()
     if strategy.is_chief(where):
         _conclude(console, folder, state, keeper)
+    return strategy.is_chief(where)
 
 
 def restore(

@@ -1,0 +1,1 @@
+"""Classification: a picture -> its class, or the classes in it."""

@@ -1,0 +1,1 @@
+"""Pure functions on plain tensors, the ground on which every other room stands."""
