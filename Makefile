@@ -15,8 +15,19 @@ $(VENV)/ready: setup.cfg pyproject.toml
 	$(BIN)/pip install --quiet --editable '.[$(EXTRAS)]'
 	touch $@
 
+CLASSIFY := $(BIN)/python apps/classify.py
+DEMO := runs/classify/demo
+DRAWINGS := runs/cache/synthetic/6000x48px-1objects-seed20/images
+
 demo: setup
-	$(BIN)/python apps/demo.py
+	$(CLASSIFY) train --run $(DEMO) --num-examples 6000 --image-size 48 \
+		--batch-size 64 --epochs 10 --learning-rate 0.05 --average 0.99 \
+		--cache-dir runs/cache
+	$(CLASSIFY) evaluate --run $(DEMO)
+	$(CLASSIFY) export --run $(DEMO)
+	$(BIN)/python -m tfdl.export.ask savedmodels/demo $(DRAWINGS)/000000.png
+	@echo "pictures: $(CURDIR)/$(DEMO)/samples and $(CURDIR)/$(DEMO)/plots"
+	@echo "curves:   $(BIN)/tensorboard --logdir $(DEMO)/events"
 
 test: setup
 	$(BIN)/python -m pytest -m 'not slow'

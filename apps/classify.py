@@ -134,8 +134,8 @@ def train(config: Config) -> None:
             config.multi_label,
             label_smoothing=config.optimization.label_smoothing,
         ),
-        validate=lambda model, check: results.brief(
-            collect(config, model, sources["validation"], check)
+        validate=lambda infer, check: results.brief(
+            collect(config, infer, sources["validation"], check)
         ),
         monitor="val_accuracy",
         mode="max",
@@ -148,7 +148,7 @@ def evaluate(options: flags.Evaluate) -> None:
     """Measure the best weights of a run."""
     config, names, model = restore(options.run)
     sources = data.read(**config.data.reading(), multi_label=config.multi_label)
-    collected = collect(config, model, sources[options.split])
+    collected = collect(config, inference.compiled(model), sources[options.split])
     measured = results.report(options.run, collected, names, split=options.split)
     cli.say(*(f"{name} {value}" for name, value in measured.items()))
     cli.say(f"written to {(options.run / 'eval').resolve()}")
@@ -176,12 +176,12 @@ def export(options: flags.Export) -> None:
     cli.say(f"exported to {folder.resolve()}")
 
 
-def collect(config: Config, model: keras.Model, examples, check=lambda: None):
+def collect(config: Config, infer, examples, check=lambda: None):
     """Run the model on a split."""
     prepare = recipe(config, len(examples.class_names)).prepare
     size = config.data.batch_size
     batches = pipeline.evaluation(examples, prepare, batch_size=size)
-    outputs = inference.outputs(model, batches, check=check)
+    outputs = inference.outputs(infer, batches, check=check)
     return results.collect(outputs, multi_label=config.multi_label)
 
 

@@ -23,39 +23,52 @@ def kill() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def arm_steps(kind: str, name: str, step: int) -> None:
+    """Kill, or raise a signal, once the rows of a step are written."""
+    write = logbook.Logbook.steps
+
+    def steps(self, first, losses, rates):
+        write(self, first, losses, rates)
+        if first <= step < first + len(losses):
+            kill() if kind == "step" else signal.raise_signal(getattr(signal, name))
+
+    logbook.Logbook.steps = steps
+
+
+def arm_save(step: int) -> None:
+    """Kill when a checkpoint has its files and not its name."""
+    publish = checkpoint._publish
+
+    def half(unfinished, final):
+        if final.name.endswith(f"{step:09d}"):
+            kill()
+        publish(unfinished, final)
+
+    checkpoint._publish = half
+
+
+def arm_validation(batch: int) -> None:
+    """Kill at a batch of the first validation."""
+    outputs = inference.outputs
+
+    def some(*arguments, **options):
+        for number, result in enumerate(outputs(*arguments, **options), 1):
+            if number == batch:
+                kill()
+            yield result
+
+    inference.outputs = some
+
+
 def arm(moment: str) -> None:
     """Replace one function by one that also does what the moment asks for."""
     kind, *rest = moment.split(":")
     if kind in ("step", "signal"):
-        write = logbook.Logbook.steps
-
-        def steps(self, first, losses, rates):
-            write(self, first, losses, rates)
-            if first <= int(rest[-1]) < first + len(losses):
-                kill() if kind == "step" else signal.raise_signal(
-                    getattr(signal, rest[0])
-                )
-
-        logbook.Logbook.steps = steps
+        arm_steps(kind, rest[0], int(rest[-1]))
     elif kind == "save":
-        publish = checkpoint._publish
-
-        def half(unfinished, final):
-            if final.name.endswith(f"{int(rest[0]):09d}"):
-                kill()
-            publish(unfinished, final)
-
-        checkpoint._publish = half
+        arm_save(int(rest[0]))
     elif kind == "validation":
-        outputs = inference.outputs
-
-        def some(*arguments, **options):
-            for number, result in enumerate(outputs(*arguments, **options), 1):
-                if number == int(rest[0]):
-                    kill()
-                yield result
-
-        inference.outputs = some
+        arm_validation(int(rest[0]))
 
 
 if __name__ == "__main__":

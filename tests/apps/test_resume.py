@@ -11,10 +11,12 @@ APP = str(HERE.parent.parent / "apps" / "classify.py")
 # Dropout, batch norm, augmentation, averaged weights, a schedule, accumulation; 11
 # steps of an epoch, so that saves fall into its middle.
 FLAGS = (
-    "--preset tiny --epochs 3 --dropout 0.3 --average 0.9 --augmentation strong "
-    "--mix mixup --clip-norm 1 --save-every 4 --steps-per-execution 3 --image-size 16 "
-    "--num-examples 440 --batch-size 32 --width 0.25"
-).split()
+    *("--preset", "tiny", "--epochs", "3", "--num-examples", "440"),
+    *("--image-size", "16", "--batch-size", "32", "--width", "0.25"),
+    *("--augmentation", "strong", "--mix", "mixup", "--dropout", "0.3"),
+    *("--average", "0.9", "--clip-norm", "1"),
+    *("--save-every", "4", "--steps-per-execution", "3"),
+)
 STEPS = 33
 
 

@@ -22,11 +22,11 @@ def encode(orientation=None, file_format="JPEG", height=6, width=10):
     return buffer.getvalue()
 
 
-def tiff(orientation, order="<", *, tag=0x0112, kind=3, num_tags=2, offset=8):
+def tiff(orientation, order="<", *, tag=0x0112, kind=3, count=1, num_tags=2, offset=8):
     """Two entries, width and orientation, behind `offset` bytes."""
     header = {"<": b"II", ">": b"MM"}[order] + struct.pack(order + "HI", 42, offset)
     width = struct.pack(order + "HHII", 0x0100, 4, 1, 10)
-    turn = struct.pack(order + "HHIHH", tag, kind, 1, orientation, 0)
+    turn = struct.pack(order + "HHIHH", tag, kind, count, orientation, 0)
     entries = struct.pack(order + "H", num_tags) + width + turn
     no_next_directory = bytes(4)
     return header.ljust(offset, b"?") + entries + no_next_directory
@@ -77,6 +77,7 @@ MALFORMED = {
     "an entry too few": jpeg(exif_segment(6, num_tags=1)),
     "another tag": jpeg(exif_segment(6, tag=0x0113)),
     "text for a number": jpeg(exif_segment(6, kind=2)),
+    "two numbers for one": jpeg(exif_segment(6, count=2)),
     "0": jpeg(exif_segment(0)),
     "9": jpeg(exif_segment(9)),
 }

@@ -63,8 +63,11 @@ def _stored_layers(file):
     """Layer name -> its datasets in the order of the layer's weights."""
     layers = {}
 
-    def visit(_, group):
-        # Keras writes each layer's variables as 0, 1, ... into a group "vars".
+    def visit(place, group):
+        # Keras writes each layer's variables as 0, 1, ... into a group "vars", and
+        # those of a compiled model's optimizer beside them.
+        if place.startswith("optimizer"):
+            return
         if isinstance(group, h5py.Group) and "name" in group.attrs and len(group):
             layers[group.attrs["name"]] = [
                 group[str(place)] for place in range(len(group))

@@ -24,7 +24,7 @@ _out_of_line = tf.function(autograph=False, experimental_attributes={"_noinline"
 
 
 def orientation(image_bytes: tf.Tensor) -> tf.Tensor:
-    """Reads the EXIF orientation of an encoded picture, never failing.
+    """Read the EXIF orientation of an encoded picture, never failing.
 
     The blocks of the file are walked without decoding the picture: the APPn and comment
     segments of a JPEG, the chunks of a PNG up to the first IDAT, all chunks of a WebP,
@@ -55,7 +55,7 @@ def orientation(image_bytes: tf.Tensor) -> tf.Tensor:
 
 
 def oriented(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
-    """Turns a stored picture the way it is to be seen.
+    """Turn a stored picture the way it is to be seen.
 
     Args:
         image: any dtype (height, width, channels), as decoded.
@@ -136,7 +136,7 @@ def _find_in_webp(image_bytes):
 
 
 def _find_payload(image_bytes, start, inspect, *, header_size):
-    """Walks the blocks of a file from byte `start` up to the one with EXIF.
+    """Walk the blocks of a file from byte `start` up to the one with EXIF.
 
     `inspect` turns the first four words of a block into (is_exif, is_skipped, size).
     Returns int64 (), the first byte of the block's payload, 0 where there is no EXIF.
@@ -160,7 +160,7 @@ def _find_payload(image_bytes, start, inspect, *, header_size):
 
 @_out_of_line
 def _tagged_orientation(image_bytes, start):
-    """Looks the orientation up in the first directory of the TIFF data at `start`."""
+    """Look the orientation up in the first directory of the TIFF data at `start`."""
     has_prefix = tf.reduce_all(_words(image_bytes, start, 3) == [0x4578, 0x6966, 0])
     start = tf.where(has_prefix, start + 6, start)  # "Exif\0\0", in every JPEG
     order = _words(image_bytes, start, 1)[0]
@@ -178,9 +178,10 @@ def _tagged_orientation(image_bytes, start):
     num_tags = read(directory, 1)[0]
     words = read(directory + 2, _WORDS_PER_TAG * _MAX_TAGS)
     words = tf.reshape(words, [_MAX_TAGS, _WORDS_PER_TAG])
-    tags, kinds, _, _, values, _ = tf.unstack(words, axis=1)
+    tags, kinds, *counts, values, _ = tf.unstack(words, axis=1)
     is_listed = tf.range(_MAX_TAGS, dtype=tf.int64) < num_tags
-    is_orientation = is_listed & (tags == _ORIENTATION_TAG) & (kinds == _SHORT_KIND)
+    is_one_number = (kinds == _SHORT_KIND) & (counts[0] + counts[1] == 1)
+    is_orientation = is_listed & (tags == _ORIENTATION_TAG) & is_one_number
     value = tf.reduce_max(tf.where(is_orientation, values, 0))
 
     is_tiff = (is_big_endian | (order == 0x4949)) & (magic == 42)
@@ -189,7 +190,7 @@ def _tagged_orientation(image_bytes, start):
 
 
 def _words(image_bytes, position, num_words):
-    """Returns int64 (num_words,) big-endian numbers of 16 bits, 0 behind the end."""
+    """Return int64 (num_words,) big-endian numbers of 16 bits, 0 behind the end."""
     length = tf.cast(tf.strings.length(image_bytes), tf.int64)
     position = tf.minimum(tf.cast(position, tf.int64), length)
     num_bytes = 2 * num_words
@@ -201,7 +202,7 @@ def _words(image_bytes, position, num_words):
 
 
 def _swapped(words):
-    """Exchanges the two bytes of each word."""
+    """Exchange the two bytes of each word."""
     return words % 0x100 * 0x100 + words // 0x100
 
 

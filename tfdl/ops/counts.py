@@ -17,7 +17,7 @@ _MAX_RESAMPLED = 4_000_000
 def confusion_matrix(
     labels: np.ndarray, predictions: np.ndarray, *, num_classes: int
 ) -> np.ndarray:
-    """Counts the examples of each class by what they were taken for.
+    """Count the examples of each class by what they were taken for.
 
     Args:
         labels: integer (examples,), the true classes.
@@ -47,7 +47,7 @@ def confusion_matrix(
 def precision_recall_f1(
     matrix: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Computes the three rates of each class, one against the rest.
+    """Compute the three rates of each class, one against the rest.
 
     Args:
         matrix: integer (classes, classes), see `confusion_matrix`.
@@ -69,7 +69,7 @@ def precision_recall_f1(
 def roc_curve(
     scores: np.ndarray, positives: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Traces the receiver operating characteristic of a two-class score.
+    """Trace the receiver operating characteristic of a two-class score.
 
     Equal scores make one point, so the order of the examples has no influence.
 
@@ -101,15 +101,15 @@ def roc_curve(
 
 
 def area_under_curve(x: np.ndarray, y: np.ndarray) -> float:
-    """Integrates a curve by trapezoids.
+    """Integrate a curve by trapezoids.
 
     Args:
         x: float (points,), ascending.
         y: float (points,).
 
     Returns:
-        The area; of a ROC curve, the probability that a positive scores above a negative,
-        ties counting one half.
+        The area; of a ROC curve, the probability that a positive scores above a
+        negative, ties counting one half.
     """
     return float(np.trapezoid(y, x))
 
@@ -117,7 +117,7 @@ def area_under_curve(x: np.ndarray, y: np.ndarray) -> float:
 def precision_recall_curve(
     scores: np.ndarray, positives: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Traces precision against recall of a two-class score.
+    """Trace precision against recall of a two-class score.
 
     Args:
         scores: float (examples,), higher for what looks positive.
@@ -150,7 +150,7 @@ def precision_recall_curve(
 
 
 def average_precision(scores: np.ndarray, positives: np.ndarray) -> float:
-    """Averages the precision over the steps of recall, without interpolation.
+    """Average the precision over the steps of recall, without interpolation.
 
     Detection's AP interpolates; it is not this one.
 
@@ -169,7 +169,7 @@ def average_precision(scores: np.ndarray, positives: np.ndarray) -> float:
 
 
 def top_k_accuracy(scores: np.ndarray, labels: np.ndarray, *, k: int) -> float:
-    """Computes the share of examples whose class is among the k best scores.
+    """Compute the share of examples whose class is among the k best scores.
 
     Among equal scores the lower class comes first, as with `argmax`, so that k = 1 is
     the accuracy and a constant model does not get everything right.
@@ -196,7 +196,7 @@ def top_k_accuracy(scores: np.ndarray, labels: np.ndarray, *, k: int) -> float:
 def expected_calibration_error(
     confidences: np.ndarray, is_right: np.ndarray, *, num_bins: int = 15
 ) -> float:
-    """Measures how far confidence is from accuracy.
+    """Measure how far confidence is from accuracy.
 
     Guo et al., On Calibration of Modern Neural Networks, 2017, section 2: the mean over
     bins of equal width of |accuracy - mean confidence|, weighted by their examples.
@@ -228,7 +228,7 @@ def bootstrap_interval(
     num_resamples: int = 1000,
     confidence: float = 0.95,
 ) -> tuple[float, float]:
-    """Bounds a statistic of a sample by the percentile bootstrap.
+    """Bound a statistic of a sample by the percentile bootstrap.
 
     Efron and Tibshirani, An Introduction to the Bootstrap, 1993, section 13.3.
 
@@ -259,7 +259,7 @@ def bootstrap_interval(
 
 
 def _counts_by_threshold(scores, positives):
-    """Returns the true and false positives at each distinct score, falling."""
+    """Return the true and false positives at each distinct score, falling."""
     scores = np.asarray(scores, np.float64)
     positives = np.asarray(positives, bool)
     _check_examples(scores=scores, positives=positives)
@@ -270,7 +270,7 @@ def _counts_by_threshold(scores, positives):
         )
     order = np.argsort(-scores, kind="stable")
     scores, positives = scores[order], positives[order]
-    last_of_ties = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)
+    last_of_ties = np.append(np.flatnonzero(scores[1:] != scores[:-1]), len(scores) - 1)
     true_positives = np.cumsum(positives)[last_of_ties]
     false_positives = 1 + last_of_ties - true_positives
     return true_positives, false_positives, scores[last_of_ties]

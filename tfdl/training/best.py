@@ -47,8 +47,11 @@ def save_weights(model: keras.Model, path: pathlib.Path) -> None:
         ResourceError: they cannot be written; an earlier file is untouched.
     """
     unfinished = path.with_name(f".tmp-{path.name}")
+    # Keras writes a compiled model's optimizer into the file too, which is of no use
+    # here and more than doubles it; this one shares the layers and is not compiled.
+    bare = keras.Model(model.inputs, model.outputs, name=model.name)
     try:
-        model.save_weights(unfinished)
+        bare.save_weights(unfinished)
         digest = hashlib.sha256(unfinished.read_bytes()).hexdigest()
         checkpoint.sync(unfinished)
         os.replace(unfinished, path)

@@ -76,4 +76,5 @@ class ProgressBar(keras.callbacks.Callback):
 
     def close(self) -> None:
         """Give the terminal back, also after an error."""
-        self._bar.stop()
+        if self._console.is_terminal:
+            self._bar.stop()

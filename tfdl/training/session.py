@@ -12,6 +12,7 @@ import tensorflow as tf
 from tfdl.training import (
     best,
     flags,
+    inference,
     interruption,
     loop,
     optimizers,
@@ -56,8 +57,9 @@ def train(
         feed: the training batches.
         shard: (index, count, replicas) -> the part that `feed.batches` takes.
         build: optimizer -> compiled model; called under the strategy.
-        validate: (model, check) -> metrics of the validation split; calls `check`
-            now and then, and lets through what it raises.
+        validate: (inference, as `inference.compiled` makes it, check) -> metrics of
+            the validation split; calls `check` now and then, and lets through what it
+            raises.
         monitor: the metric that the best weights are chosen by, as "val_accuracy".
         mode: "max" or "min".
         notes: what else config.json must hold to rebuild the model.
@@ -94,6 +96,7 @@ def train(
             console, total_steps=plan.total_steps, batch_size=feed.batch_size
         )
         model = _build(where, optimization, feed, build)
+        infer = inference.compiled(model)
         try:
             state = loop.train(
                 model,
@@ -101,7 +104,7 @@ def train(
                 plan=plan,
                 folder=folder,
                 where=where,
-                validate=lambda: validate(model, stops.check),
+                validate=lambda: validate(infer, stops.check),
                 callbacks=[
                     keeper,
                     *_early_stop(optimization.patience, monitor, mode),

@@ -23,7 +23,7 @@ RESAMPLED = {
     "zoom_out": partial(augment.scale, factors=(0.4, 1)),
     "rotate": partial(augment.rotate, degrees=30),
     "affine": augment.affine,
-    "rand_augment": partial(augment.rand_augment, num_ops=3),
+    "rand_augment": augment.rand_augment,
 }
 PIXELS_ONLY = {
     "colour": augment.colour,

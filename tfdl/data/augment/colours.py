@@ -76,7 +76,7 @@ def adjust(
         brightness: float32 (), factor.
         contrast: float32 (), factor of the distance from the mean grey.
         saturation: float32 (), factor of the distance from each pixel's grey.
-        hue: float32 (), turn as a share of the colour circle.
+        hue: float32 (), turn as a share of the colour circle, from red towards green.
 
     Returns:
         uint8 (height, width, channels).
@@ -137,4 +137,4 @@ def _in_yiq(matrix):
 
 _TO_GREY = _in_yiq([[1, 0, 0], [0, 0, 0], [0, 0, 0]])
 _KEEP_CHROMA = _in_yiq([[0, 0, 0], [0, 1, 0], [0, 0, 1]])
-_TURN_CHROMA = _in_yiq([[0, 0, 0], [0, 0, 1], [0, -1, 0]])
+_TURN_CHROMA = _in_yiq([[0, 0, 0], [0, 0, -1], [0, 1, 0]])

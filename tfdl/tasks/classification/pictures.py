@@ -61,10 +61,11 @@ def training(folder: pathlib.Path, batch_drawn: tuple, class_names: Sequence[str
 
     Args:
         folder: of the run; its metrics.csv is read.
-        batch_drawn: images and targets, as in `batch`.
+        batch_drawn: images and targets, as in `batch`, or tensors of them.
         class_names: one for each class.
     """
-    save(folder / "samples", {"train_batch": batch(*batch_drawn, class_names)})
+    images, targets = (np.asarray(values) for values in batch_drawn)
+    save(folder / "samples", {"train_batch": batch(images, targets, class_names)})
     save(folder / "plots", training_curves(folder / "metrics.csv"))
 
 

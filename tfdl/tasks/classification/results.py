@@ -10,6 +10,7 @@ import numpy as np
 import PIL.Image
 import tensorflow as tf
 
+from tfdl import drawing
 from tfdl.tasks.classification import metrics, pictures, postprocess
 
 _KEPT_IMAGES = 32
@@ -139,10 +140,10 @@ def write_predictions(
             shown.append((file, f"{name} {probabilities.max():.2f}"))
     path = folder / "predictions.csv"
     _write_csv(path, rows)
-    drawn = [np.asarray(PIL.Image.open(file).convert("RGB")) for file, _ in shown]
+    files, titles = zip(*shown, strict=True)
+    images = [np.asarray(PIL.Image.open(file).convert("RGB")) for file in files]
     pictures.save(
-        folder / "samples",
-        {"answers": pictures.titled(drawn, [title for _, title in shown])},
+        folder / "samples", {"answers": drawing.grid(images, titles=titles)}
     )
     return path
 
