@@ -1,6 +1,7 @@
 """The command line of every app: verbs, presets, errors and exit codes."""
 
 import contextlib
+import errno
 import io
 import sys
 import traceback
@@ -12,6 +13,8 @@ import tyro
 
 from tfdl import errors
 from tfdl.training import flags as shared_flags
+
+_DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 Verbs = Mapping[Callable[[Any], None], type]
 
@@ -45,21 +48,12 @@ def main(
     try:
         function, flags = _parse(verbs, presets, task, arguments)
         function(flags)
-    except errors.UserError as error:
-        return _report(str(error), error.remedy, error.exit_code, debug)
-    except KeyboardInterrupt:
-        return _report("stopped by Ctrl-C", "run the same command again", 130, debug)
-    except tf.errors.UnavailableError as error:
-        reason = str(error).splitlines()[0]
-        remedy = "restart every worker with the same command; they resume"
-        return _report(f"a worker is lost: {reason}", remedy, 75, debug)
-    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        remedy = "choose a smaller --batch-size, --image-size or --cache-mb"
-        return _report(f"the memory is exhausted: {reason}", remedy, 6, debug)
-    except Exception as error:  # a bug: still one line, the traceback on request
-        remedy = "run it again with --debug and report the traceback"
-        return _report(f"{type(error).__name__}: {error}", remedy, 1, debug)
+    except (Exception, KeyboardInterrupt) as error:
+        if debug:
+            traceback.print_exc()
+        message, remedy, code = _explain(error)
+        print(f"error: {' '.join(message.split())}\nremedy: {remedy}", file=sys.stderr)
+        return code
     return 0
 
 
@@ -143,9 +137,23 @@ def _program() -> str:
     return f"python {sys.argv[0]}"
 
 
-def _report(message: str, remedy: str, code: int, debug: bool) -> int:
-    if debug:
-        traceback.print_exc()
-    first = " ".join(message.split())
-    print(f"error: {first}\nremedy: {remedy}", file=sys.stderr)
-    return code
+def _explain(error: BaseException) -> tuple[str, str, int]:
+    """Return (what is wrong, what mends it, exit code)."""
+    text = str(error) or type(error).__name__
+    first = text.splitlines()[0].partition(" [[")[0]  # TensorFlow adds the node's name
+    if isinstance(error, errors.UserError):
+        return text, error.remedy, error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        return "stopped by Ctrl-C", "run the same command again", 130
+    if isinstance(error, tf.errors.UnavailableError):
+        remedy = "restart every worker with the same command; they resume"
+        return f"a worker is lost: {first}", remedy, 75
+    if isinstance(error, tf.errors.NotFoundError):  # deleted during the training
+        return first, "put the file back, then run the same command again", 3
+    if isinstance(error, OSError) and error.errno in _DISK_IS_FULL:
+        return text, "free disk space, then run the same command again", 6
+    if isinstance(error, MemoryError | tf.errors.ResourceExhaustedError):
+        remedy = "choose a smaller --batch-size, --image-size or --cache-mb"
+        return f"the memory is exhausted: {first}", remedy, 6
+    remedy = "run it again with --debug and report the traceback"
+    return f"{type(error).__name__}: {first}", remedy, 1

@@ -97,7 +97,8 @@ def train(
         model: built and compiled under `where`, its optimizer built.
         batches: steps -> distributed data set of what `model.train_step` takes.
         plan: how long, and when to save.
-        folder: of this run; workers that are not the chief use one of their own.
+        folder: of this run, shared by all workers; those that are not the chief keep
+            their logs in a folder of their own below it.
         where: the strategy.
         validate: measures the model on the validation split; may raise what
             `interrupted.check` raises.
@@ -127,7 +128,8 @@ def train(
     state = State(**(checkpoints.restore() or {}))
     if state.is_stopped or (state.step >= plan.total_steps and not state.epoch_steps):
         return state
-    book = logbook.Logbook(folder, step=state.step, epoch=state.epoch)
+    own = strategy.own_folder(where, folder)
+    book = logbook.Logbook(own, step=state.step, epoch=state.epoch)
     watchers = _start(callbacks, model, state)
     run_steps = steps.compile_steps(model, where, plan.seed)
     iterator = iter(batches(range(state.step, plan.total_steps)))

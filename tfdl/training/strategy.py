@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 
 import tensorflow as tf
 
@@ -48,6 +49,16 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
         and resolver.task_id == 0
         and "chief" not in resolver.cluster_spec().jobs
     )
+
+
+def own_folder(strategy: tf.distribute.Strategy, folder: pathlib.Path) -> pathlib.Path:
+    """Name where this process logs: the run's folder, or a worker's own one in it."""
+    if is_chief(strategy):
+        return folder
+    resolver = strategy.cluster_resolver
+    own = folder / "workers" / f"{resolver.task_type}-{resolver.task_id}"
+    own.mkdir(parents=True, exist_ok=True)
+    return own
 
 
 def _largest() -> str:
