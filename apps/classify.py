@@ -1,8 +1,7 @@
 """Classify pictures: train, evaluate, predict, export.
 
     python apps/classify.py train --preset tiny          # seconds, needs no data
-    python apps/classify.py train --preset mnist         # LeNet-5
-    python apps/classify.py train --preset cifar         # ResNet-20
+    python apps/classify.py train --preset mnist         # LeNet-5; cifar: ResNet-20
     python apps/classify.py train --data folder:PATH --model resnet18 --image-size 128
     python apps/classify.py evaluate --run runs/classify/lenet5-mnist_idx
     python apps/classify.py predict --run runs/classify/lenet5-mnist_idx PICTURE FOLDER
@@ -10,8 +9,7 @@
 
 Data: synthetic; folder:PATH with <class>/<picture> or <split>/<class>/<picture>, also
 zipped; mnist:PATH with idx files; tfds:NAME. A PATH is looked up here and in TFDL_DATA.
-apps/README.md has the numbers to expect. Papers: LeCun 1998 (LeNet-5), He 2016
-(ResNet).
+Numbers to expect: apps/README.md. Papers: LeCun 1998 (LeNet-5), He 2016 (ResNet).
 """
 
 import functools
@@ -47,6 +45,8 @@ class Config:
     """Between the convolutions."""
     dropout: float = 0.0
     """Share of features that is dropped before the classifier."""
+    spatial_dropout: float = 0.0
+    """Share of channels that is dropped after every stage."""
     augmentation: Literal["none", "digits", "small", "strong", "photos"] = "small"
     """What happens to training pictures, see `recipe` in this file."""
     mix: Literal["none", "mixup", "cutmix"] = "none"
@@ -62,7 +62,6 @@ PRESETS = {
     "tiny": Config(
         data=flags.Data(num_examples=400, batch_size=32),
         optimization=flags.Optimization(epochs=2),
-        run=flags.Run(save_every=10, steps_per_execution=4),
         width=0.5,
     ),
     "mnist": Config(
@@ -110,6 +109,7 @@ def build(config: Config, num_classes: int, weights: str = "none") -> keras.Mode
         width=config.width,
         normalization=config.normalization,
         dropout_rate=config.dropout,
+        spatial_dropout_rate=config.spatial_dropout,
     )
 
 

@@ -48,10 +48,14 @@ def exif_segment(*arguments, **options):
 
 
 JFIF = segment(0xFFE0, b"JFIF\0\1\1\0\0\1\0\1\0\0")
+# Its size ends in the byte of a size without thumbnail.
+JFIF_WITH_THUMBNAIL = segment(
+    0xFFE0, b"JFIF\0\1\1\0\0\1\0\1\x10\x10" + bytes(16 * 16 * 3)
+)
 XMP = segment(0xFFE1, b"http://ns.adobe.com/xap/1.0/\0" + b"Exif" * 16000)
 SEGMENTS_BEFORE_EXIF = {
     "JFIF": [JFIF],
-    "JFIF with a thumbnail": [segment(0xFFE0, b"JFIF\0\1\1\0\0\1\0\1\1\1abc")],
+    "JFIF with a thumbnail": [JFIF_WITH_THUMBNAIL],
     "XMP": [XMP],
     "JFIF and XMP": [JFIF, XMP],
     "comment and ICC": [segment(0xFFFE, b"a comment"), segment(0xFFE2, b"ICC_PROFILE")],

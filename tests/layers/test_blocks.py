@@ -150,3 +150,16 @@ def test_classifier_is_float32_and_starts_near_zero():
 def test_classifier_refuses_numbers_out_of_range(options, message):
     with pytest.raises(errors.UsageError, match=message):
         blocks.classifier(keras.Input((4,)), **options)
+
+
+def test_spatial_dropout_drops_whole_channels_and_keeps_the_mean():
+    inputs = keras.Input((5, 5, 64))
+    outputs = blocks.spatial_dropout(inputs, 0.25, name="c1")
+    model = keras.Model(inputs, outputs)
+    values = np.array(model(np.ones((8, 5, 5, 64)), training=True))
+    assert set(np.unique(values.round(4))) == {0.0, np.float32(1 / 0.75).round(4)}
+    np.testing.assert_array_equal(values.std(axis=(1, 2)), 0)
+    assert abs(values.mean() - 1) < 0.15
+    assert blocks.spatial_dropout(inputs, 0.0, name="c2") is inputs
+    with pytest.raises(errors.UsageError, match="spatial_dropout_rate"):
+        blocks.spatial_dropout(inputs, 1.0, name="c3")

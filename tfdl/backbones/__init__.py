@@ -3,7 +3,8 @@
 Every entry of `BACKBONES` is called alike:
 
     BACKBONES[name](image_shape, num_classes=1000, weights=None, width=1.0,
-                    output_stride=32, *, normalization="batch", dropout_rate=0.0)
+                    output_stride=32, *, normalization="batch", dropout_rate=0.0,
+                    spatial_dropout_rate=0.0)
 
 - image_shape: (height, width, channels). The input is float32 in [0, 1]; the model's
   first layer normalises it. Height and width may be None where the model allows it.
@@ -16,6 +17,7 @@ Every entry of `BACKBONES` is called alike:
   dilation. 32 leaves every model as published.
 - normalization: a kind of `norms.normalization`.
 - dropout_rate: of the dropout before the last layer.
+- spatial_dropout_rate: of the dropout of whole channels after every stage.
 """
 
 import functools

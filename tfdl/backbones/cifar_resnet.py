@@ -27,6 +27,7 @@ def cifar_resnet(
     *,
     normalization: str = "batch",
     dropout_rate: float = 0.0,
+    spatial_dropout_rate: float = 0.0,
 ) -> keras.Model:
     """Build a residual network for small pictures: three stages of n basic blocks.
 
@@ -45,6 +46,7 @@ def cifar_resnet(
         output_stride: stride of c3: 1, 2, or at least 4 for the natural 4.
         normalization: a kind of `norms.normalization`.
         dropout_rate: before the last layer.
+        spatial_dropout_rate: of whole channels of every feature map.
 
     Returns:
         The model; logits float32 (batch, num_classes), or {"c1", "c2", "c3"}.
@@ -74,7 +76,8 @@ def cifar_resnet(
                 normalization=normalization,
                 name=f"c{index + 1}_block{block + 1}",
             )
-        features[f"c{index + 1}"] = x
+        name = f"c{index + 1}"
+        x = features[name] = blocks.spatial_dropout(x, spatial_dropout_rate, name=name)
     outputs = features
     if num_classes is not None:
         # float32, since a mean of many bfloat16 numbers loses digits.

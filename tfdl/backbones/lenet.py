@@ -26,6 +26,7 @@ def lenet5(
     *,
     normalization: str = "batch",
     dropout_rate: float = 0.0,
+    spatial_dropout_rate: float = 0.0,
 ) -> keras.Model:
     """Build LeNet-5: 6 and 16 maps, then 120, 84 and `num_classes` units.
 
@@ -48,6 +49,7 @@ def lenet5(
         output_stride: at least 4, and then without effect.
         normalization: without effect: LeNet-5 has no normalisation layers.
         dropout_rate: before the last layer.
+        spatial_dropout_rate: of whole channels of every feature map.
 
     Returns:
         The model; logits float32 (batch, num_classes), or {"c1", "c2"}.
@@ -63,8 +65,9 @@ def lenet5(
     inputs, x = blocks.image_input(image_shape, mean=MNIST_MEAN, std=MNIST_STD)
     features = {}
     x = keras.layers.ZeroPadding2D(_padding(image_shape), name="pad")(x)
-    x = features["c1"] = _conv_pool(x, blocks.scaled(6, width), name="c1")
-    x = features["c2"] = _conv_pool(x, blocks.scaled(16, width), name="c2")
+    for name, filters in (("c1", 6), ("c2", 16)):
+        x = _conv_pool(x, blocks.scaled(filters, width), name=name)
+        x = features[name] = blocks.spatial_dropout(x, spatial_dropout_rate, name=name)
     outputs = features
     if num_classes is not None:
         x = _dense_layers(x, width)

@@ -27,6 +27,7 @@ def resnet(
     *,
     normalization: str = "batch",
     dropout_rate: float = 0.0,
+    spatial_dropout_rate: float = 0.0,
 ) -> keras.Model:
     """Build a residual network whose arithmetic is torchvision's, padding included.
 
@@ -44,6 +45,7 @@ def resnet(
         output_stride: stride of c5: 32, or 16 or 8 with dilation as in DeepLab.
         normalization: a kind of `norms.normalization`.
         dropout_rate: before the last layer.
+        spatial_dropout_rate: of whole channels of every feature map.
 
     Returns:
         The model; logits float32 (batch, num_classes), or {"c1", ..., "c5"}.
@@ -70,15 +72,17 @@ def resnet(
     x = _stem_pool(x)
     stages = blocks.atrous_stages((1, 2, 2, 2), output_stride // 4)  # stem: stride 4
     for index, (strides, dilation_rates) in enumerate(stages):
-        x = features[f"c{index + 2}"] = _stage(
+        name = f"c{index + 2}"
+        x = _stage(
             x,
             NUM_BLOCKS[depth][index],
             blocks.scaled(CHANNELS[index], width),
             strides=strides,
             dilation_rates=dilation_rates,
             normalization=normalization,
-            name=f"c{index + 2}",
+            name=name,
         )
+        x = features[name] = blocks.spatial_dropout(x, spatial_dropout_rate, name=name)
     outputs = features
     if num_classes is not None:
         # float32, since a mean of many bfloat16 numbers loses digits.

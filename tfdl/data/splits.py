@@ -1,4 +1,4 @@
-"""Keeps train, validation and test apart, and finds pictures that are in two of them."""
+"""Keeps train, validation and test apart, and finds pictures that are in two."""
 
 import dataclasses
 from collections.abc import Callable
@@ -7,7 +7,6 @@ import numpy as np
 
 from tfdl import errors
 from tfdl.data.sources import source
-
 
 _PAIRS = (("train", "validation"), ("train", "test"), ("validation", "test"))
 

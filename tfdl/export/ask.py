@@ -12,9 +12,7 @@ import tensorflow as tf
 from tfdl import errors
 
 
-def ask(
-    base: pathlib.Path, pictures: Sequence[pathlib.Path]
-) -> dict[str, tf.Tensor]:
+def ask(base: pathlib.Path, pictures: Sequence[pathlib.Path]) -> dict[str, tf.Tensor]:
     """Load the newest version and call `serving_default` with the files' bytes.
 
     Args:

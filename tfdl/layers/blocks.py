@@ -224,6 +224,32 @@ def atrous_stages(
     return stages
 
 
+def spatial_dropout(
+    x: keras.KerasTensor, rate: float, *, name: str
+) -> keras.KerasTensor:
+    """Drop whole channels of each picture [Tompson 2015]; nothing for a rate of 0.
+
+    Neighbouring pixels tell each other's value, so that dropping them one by one hides
+    little.
+
+    Args:
+        x: float (batch, height, width, channels).
+        rate: share of the channels, in [0, 1).
+        name: prefix of the layer's name.
+
+    Raises:
+        errors.UsageError: if the rate is out of its range.
+    """
+    if not 0 <= rate < 1:
+        raise errors.UsageError(
+            f"`spatial_dropout_rate` must be in [0, 1). Received {rate}.",
+            "Give 0 for no dropout.",
+        )
+    if not rate:
+        return x
+    return keras.layers.SpatialDropout2D(rate, name=f"{name}_spatial_dropout")(x)
+
+
 def check_output_stride(output_stride: int, choices: Sequence[int]) -> None:
     """Refuse an output stride that a model does not offer.
 

@@ -142,9 +142,7 @@ def write_predictions(
     _write_csv(path, rows)
     files, titles = zip(*shown, strict=True)
     images = [np.asarray(PIL.Image.open(file).convert("RGB")) for file in files]
-    pictures.save(
-        folder / "samples", {"answers": drawing.grid(images, titles=titles)}
-    )
+    pictures.save(folder / "samples", {"answers": drawing.grid(images, titles=titles)})
     return path
 
 
