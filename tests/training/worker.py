@@ -68,13 +68,19 @@ class Feed:
 
 def train(config: Config) -> None:
     """Train."""
+    models = []
+
+    def build_and_keep(optimizer):
+        models.append(build(config, optimizer))
+        return models[0]
+
     session.train(
         config,
         config.run.run,
         feed=Feed(),
         shard=lambda *place: place,
-        build=lambda optimizer: build(config, optimizer),
-        validate=validate,
+        build=build_and_keep,
+        validate=lambda infer, check: validate(models[0], infer, check),
         monitor="val_loss",
         mode="min",
         notes={},
@@ -92,11 +98,11 @@ def build(config: Config, optimizer) -> keras.Model:
     return model
 
 
-def validate(model: keras.Model, check) -> dict[str, float]:
+def validate(model: keras.Model, infer, check) -> dict[str, float]:
     check()
     weights = b"".join(weight.tobytes() for weight in model.get_weights())
     print("digest", hashlib.sha256(weights).hexdigest(), flush=True)
-    return {"loss": float(np.mean((model(IMAGES).numpy() - TARGETS) ** 2))}
+    return {"loss": float(np.mean((infer(IMAGES).numpy() - TARGETS) ** 2))}
 
 
 def die_at(step: int) -> None:

@@ -43,7 +43,7 @@ def orientation(image_bytes: tf.Tensor) -> tf.Tensor:
 
     # A plain JPEG goes from its JFIF segment, if any, to a table or a frame, whose
     # markers are lower than those of metadata; a plain PNG goes from IHDR to IDAT.
-    has_jfif = (head[3] == 0xE0) & (head[5] == 16)  # APP0 without a thumbnail
+    has_jfif = tf.reduce_all(head[3:6] == [0xE0, 0, 16])  # APP0 without a thumbnail
     marker = tf.where(has_jfif, head[21], head[3])
     is_plain_jpeg = marker < 0xE0
     is_plain_png = tf.reduce_all(head[37:] == list(b"IDAT"))

@@ -7,18 +7,20 @@ import json
 import os
 import pathlib
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import PIL.Image
+import tensorflow as tf
 
 from tfdl import errors
 from tfdl.data import images
 
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
 _CHANNELS = 3  # every file is decoded to RGB
-_NUM_THREADS = 4  # Pillow decodes outside Python's lock
+_NUM_THREADS = 4  # for headers; reading waits for the disk, outside Python's lock
 _MAX_SKIPPED_SHARE = 0.05
+_VERSION = 2  # of what is remembered: one more where decoding or digests change
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,43 +29,48 @@ class Picture:
 
     Attributes:
         path: the file.
-        digest: hexadecimal digest of its decoded pixels; of its bytes if broken.
-        pixels: height x width x channels once decoded.
+        digest: hexadecimal digest of its decoded pixels, empty if broken.
+        pixels: height x width x channels once decoded, 0 if broken.
         fault: why it cannot be used, empty if it can.
     """
 
     path: pathlib.Path
     digest: str
     pixels: int
-    fault: str
+    fault: str = ""
 
 
 def scan(paths: Sequence[pathlib.Path], *, memory: pathlib.Path) -> list[Picture]:
     """Decode every file once, or take what an earlier scan remembered.
 
+    Files are decoded as in training: what passes here cannot stop it.
+
     Args:
         paths: picture files.
-        memory: JSON file with earlier results, keyed by path, size and time of change;
-            written anew where it lacks one of `paths`.
+        memory: JSON file with the whole pictures of the last scan, keyed by path, size
+            and time of change; written anew where the files are not the same.
 
     Returns:
         One Picture for each path, in the same order.
     """
     remembered = _recall(memory)
     keys = [_key(path) for path in paths]
-    unknown = [
-        path for path, key in zip(paths, keys, strict=True) if key not in remembered
-    ]
-    with concurrent.futures.ThreadPoolExecutor(_NUM_THREADS) as pool:
-        found = dict(zip(map(str, unknown), pool.map(_inspect, unknown), strict=True))
-    for path, key in zip(paths, keys, strict=True):
-        if str(path) in found:
-            remembered[key] = found[str(path)]
-    if unknown:
-        _remember(memory, remembered)
-    return [
-        Picture(path, *remembered[key]) for path, key in zip(paths, keys, strict=True)
-    ]
+    known = {
+        path: Picture(path, *remembered[key])
+        for path, key in zip(paths, keys, strict=True)
+        if key in remembered
+    }
+    found = _inspect([path for path in paths if path not in known])
+    known |= {picture.path: picture for picture in found}
+    pictures = [known[path] for path in paths]
+    results = {
+        key: [picture.digest, picture.pixels]
+        for key, picture in zip(keys, pictures, strict=True)
+        if not picture.fault
+    }
+    if results != remembered:
+        _remember(memory, results)
+    return pictures
 
 
 def usable(
@@ -128,8 +135,8 @@ def usable_files(
             "there is no picture to answer for",
             f"name files that end in {', '.join(images.EXTENSIONS)}",
         )
-    pictures = [Picture(file, *_inspect(file)) for file in files]
-    return [files[index] for index in usable(pictures, on_bad_data=on_bad_data)]
+    kept = usable(_inspect(files), on_bad_data=on_bad_data)
+    return [files[index] for index in kept]
 
 
 def picture_files(folder: pathlib.Path) -> list[pathlib.Path]:
@@ -142,33 +149,88 @@ def _is_picture(path: pathlib.Path) -> bool:
     return path.suffix.lower() in images.EXTENSIONS and not hidden and path.is_file()
 
 
-def _inspect(path: pathlib.Path) -> tuple[str, int, str]:
-    """Read one file -> (digest, pixels, fault)."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        return "", 0, f"it cannot be read ({error.strerror})"
-    if not content:
-        return "", 0, "the file is empty"
-    try:
-        return _decode(path)
-    except Exception as error:  # Pillow raises a dozen kinds for hostile files
-        reason = f"it cannot be decoded ({type(error).__name__}: {error})"
-        return hashlib.blake2b(content, digest_size=16).hexdigest(), 0, reason
-
-
-def _decode(path: pathlib.Path) -> tuple[str, int, str]:
+def _inspect(paths: Sequence[pathlib.Path]) -> list[Picture]:
+    """Look at every header, then decode what it promises to be bearable."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's own warning of bombs, see below
+        warnings.simplefilter("ignore")  # Pillow's own of bombs; the limit is below
+        with concurrent.futures.ThreadPoolExecutor(_NUM_THREADS) as pool:
+            faults = list(pool.map(_header_fault, paths))
+        decoded = _decode(
+            [path for path, fault in zip(paths, faults, strict=True) if not fault]
+        )
+        return [
+            Picture(path, "", 0, fault) if fault else next(decoded)
+            for path, fault in zip(paths, faults, strict=True)
+        ]
+
+
+def _header_fault(path: pathlib.Path) -> str:
+    """Say what the first bytes tell against a file, empty for nothing."""
+    try:
+        if not path.stat().st_size:
+            return "the file is empty"
         with PIL.Image.open(path, formats=_FORMATS) as picture:
-            width, height = picture.size
-            if width * height > images.MAX_PIXELS:
-                limit = f"{images.MAX_PIXELS / 1e6:.0f} Mpx"
-                return "", 0, f"its {width} x {height} pixels are over {limit}"
-            pixels = picture.convert("RGB").tobytes()
-    size = f"{width}x{height}".encode()
-    digest = hashlib.blake2b(size + pixels, digest_size=16).hexdigest()
-    return digest, width * height * _CHANNELS, ""
+            return _size_fault(picture) or _bitmap_fault(path, picture)
+    except PIL.UnidentifiedImageError:
+        return f"it is no {', '.join(_FORMATS[:-1])} or {_FORMATS[-1]} file"
+    except Exception as error:  # Pillow raises a dozen kinds for hostile files
+        return f"it cannot be read ({getattr(error, 'strerror', None) or error})"
+
+
+def _size_fault(picture: PIL.Image.Image) -> str:
+    width, height = picture.size
+    if width * height > images.MAX_PIXELS:
+        limit = f"{images.MAX_PIXELS / 1e6:.0f} Mpx"
+        return f"its {width} x {height} pixels are over {limit}"
+    # Only the first frame is used, but all are unpacked, to a byte for each pixel.
+    num_frames = getattr(picture, "n_frames", 1)
+    if width * height * num_frames > images.MAX_PIXELS * _CHANNELS:
+        return f"its {num_frames} frames of {width} x {height} pixels are too many"
+    return ""
+
+
+def _bitmap_fault(path: pathlib.Path, picture: PIL.Image.Image) -> str:
+    """Compare a BMP with Pillow's: TensorFlow ignores palette, masks and packing."""
+    if picture.format != "BMP":
+        return ""
+    try:
+        decoded = images.decode(path.read_bytes())
+    except tf.errors.InvalidArgumentError:
+        return ""  # decoding the whole file will say so
+    if np.array_equal(decoded, picture.convert("RGB")):
+        return ""
+    return "TensorFlow cannot decode this kind of BMP: save it as PNG"
+
+
+def _decode(paths: Sequence[pathlib.Path]) -> Iterator[Picture]:
+    """Decode files as training does -> their Pictures, in the same order."""
+    names = tf.constant([os.fsencode(path) for path in paths], tf.string)
+    decoded = iter(
+        tf.data.Dataset.from_tensor_slices(names).map(
+            lambda name: images.decode(tf.io.read_file(name)),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
+    )
+    for path in paths:
+        try:
+            image = next(decoded).numpy()
+        except tf.errors.OpError as error:  # of this file alone: the next one follows
+            yield Picture(path, "", 0, f"it cannot be decoded ({_reason(path, error)})")
+        else:
+            content = str(image.shape).encode() + image.tobytes()
+            digest = hashlib.blake2b(content, digest_size=16).hexdigest()
+            yield Picture(path, digest, image.size)
+
+
+def _reason(path: pathlib.Path, error: tf.errors.OpError) -> str:
+    """Quote Pillow, which is plainer, or TensorFlow where Pillow could decode."""
+    try:
+        with PIL.Image.open(path, formats=_FORMATS) as picture:
+            picture.convert("RGB")
+    except Exception as plainer:
+        return str(plainer)
+    return "TensorFlow: " + error.message.splitlines()[0].rpartition(": ")[2]
 
 
 def _key(path: pathlib.Path) -> str:
@@ -179,15 +241,16 @@ def _key(path: pathlib.Path) -> str:
     return f"{path}|{status.st_size}|{status.st_mtime_ns}"
 
 
-def _recall(memory: pathlib.Path) -> dict[str, Iterable]:
+def _recall(memory: pathlib.Path) -> dict[str, list]:
     try:
-        return json.loads(memory.read_text())
-    except (OSError, ValueError):
+        content = json.loads(memory.read_text())
+        return content["pictures"] if content["version"] == _VERSION else {}
+    except (OSError, ValueError, TypeError, KeyError):
         return {}
 
 
-def _remember(memory: pathlib.Path, results: dict[str, Iterable]) -> None:
+def _remember(memory: pathlib.Path, results: dict[str, list]) -> None:
     memory.parent.mkdir(parents=True, exist_ok=True)
     unfinished = memory.with_suffix(f".{os.getpid()}.tmp")
-    unfinished.write_text(json.dumps(results))
+    unfinished.write_text(json.dumps({"version": _VERSION, "pictures": results}))
     os.replace(unfinished, memory)

@@ -88,7 +88,9 @@ def optimizer(
         learning_rate: a number or a Keras schedule.
         weight_decay: decoupled decay of kernels, times the learning rate at each
             update [Loshchilov & Hutter, 2019]; `build` keeps it off biases and
-            normalisation. 0 is none.
+            normalisation. 0 is none. A paper's L2 coefficient of SGD with momentum m
+            passes through the momentum and so acts 1 / (1 - m) times as strongly: its
+            5e-4 is 5e-3 here.
         clip_norm: the largest global norm of the gradient; 0 does not clip.
         accumulation: steps whose gradients are averaged into one update.
         average: momentum of the exponential moving average of the weights (Polyak

@@ -8,7 +8,7 @@ from tfdl.ops import boxes
 
 SEMANTIC_PADDING = 255  # the class "ignore" of semantic label maps
 
-_PER_OBJECT = ("boxes", "labels", "masks")
+PER_OBJECT = ("boxes", "labels", "masks")
 
 
 def size_of(image: tf.Tensor) -> tf.Tensor:
@@ -55,7 +55,7 @@ def keep_visible(
         cut = tf.where(is_cut | is_turned, tight, cut)
         visible &= boxes.area(tight) > 0
     kept = tf.where(visible & (boxes.area(cut) > 0))[:, 0]
-    objects = {name: sample[name] for name in _PER_OBJECT if name in sample}
+    objects = {name: sample[name] for name in PER_OBJECT if name in sample}
     objects["boxes"] = cut
     return sample | {name: tf.gather(value, kept) for name, value in objects.items()}
 

@@ -83,18 +83,18 @@ def adjust(
     """
     channels = pixels.num_channels(image)
     colours = tf.reshape(tf.cast(image, tf.float32), [-1, channels])
-    mean = tf.reduce_mean(colours, axis=0, keepdims=True)  # (1, channels)
+    mean = tf.reduce_mean(colours, axis=0)
     if channels == 1:
-        matrix, mean_grey = tf.ones([1, 1]), mean
+        matrix, mean_grey = tf.ones([1, 1]), mean[0]
     else:
         angle = 2 * math.pi * hue
         along, across = saturation * tf.cos(angle), saturation * tf.sin(angle)
         matrix = _TO_GREY + along * _KEEP_CHROMA + across * _TURN_CHROMA
-        mean_grey = tf.matmul(mean, _TO_GREY)
-    matrix = brightness * contrast * matrix
-    changed = tf.matmul(colours, matrix) + brightness * (1 - contrast) * mean_grey
-    changed = tf.saturate_cast(changed + 0.5, tf.uint8)
-    return tf.ensure_shape(tf.reshape(changed, tf.shape(image)), image.shape)
+        mean_grey = tf.tensordot(mean, pixels.LUMA, 1)
+    changed = tf.matmul(colours, brightness * contrast * matrix)
+    changed += brightness * (1 - contrast) * mean_grey + 0.5  # to round, below
+    changed = tf.reshape(tf.saturate_cast(changed, tf.uint8), tf.shape(image))
+    return tf.ensure_shape(changed, image.shape)
 
 
 def random_grey(

@@ -45,36 +45,49 @@ def rand_augment(
     pixels.num_channels(sample["image"])
     strength = magnitude / _LARGEST_MAGNITUDE
     borders = {"fill": fill, "min_visibility": min_visibility}
+    operations = _operations(strength, borders)
     draws = tf.random.stateless_uniform([num_ops, 2], seed)
+    choices = tf.cast(draws[:, 0] * len(operations), tf.int32)
     signs = tf.where(draws[:, 1] < 0.5, -1.0, 1.0)
+    if tf.executing_eagerly():
+        for choice, sign in zip(choices.numpy(), signs, strict=True):
+            sample = operations[choice](sample, sign)
+        return sample
+    branches = _traced(operations, sample)
     for step in range(num_ops):
-        operations = _operations(sample, strength, signs[step], borders)
-        choice = tf.cast(draws[step, 0] * len(operations), tf.int32)
-        sample = tf.switch_case(choice, operations)
+        sample = _switch(branches, choices[step], sample, signs[step])
     return sample
 
 
-def _operations(sample, strength, sign, borders):
-    """List the paper's operations on a sample, at a strength in [0, 1]."""
-    image = sample["image"]
+def _operations(strength, borders):
+    """List the paper's operations at a strength in [0, 1].
+
+    Returns:
+        Functions (sample, sign) -> sample; the sign, float32 (), is -1 or 1.
+    """
 
     def painted(operation, *arguments):
-        return lambda: sample | {"image": operation(image, *arguments)}
+        return lambda sample, sign: sample | {
+            "image": operation(sample["image"], *arguments)
+        }
 
     def enhanced(operation):
-        factor = strength * _ENHANCEMENT
-        return lambda: sample | {"image": operation(image, 1 + factor * sign)}
+        return lambda sample, sign: sample | {
+            "image": operation(sample["image"], 1 + strength * _ENHANCEMENT * sign)
+        }
 
     def warped(matrix_of, largest):
-        amount = strength * largest
-        return lambda: _warped(sample, matrix_of(amount * sign), borders)
+        return lambda sample, sign: _warped(
+            sample, matrix_of(strength * largest * sign), borders
+        )
 
     def translated(axis):
-        amount = strength * _TRANSLATION
-        return lambda: _translated(sample, amount * sign, axis, borders)
+        return lambda sample, sign: _translated(
+            sample, strength * _TRANSLATION * sign, axis, borders
+        )
 
     return [
-        lambda: dict(sample),
+        lambda sample, sign: dict(sample),
         painted(pixels.autocontrast),
         painted(pixels.equalize),
         painted(pixels.posterize, 8 - round(strength * _BITS)),
@@ -109,6 +122,39 @@ def _shear_across(slant):
 
 def _shear_down(slant):
     return tf.reshape(tf.stack([1.0, 0.0, slant, 1.0]), [2, 2])
+
+
+def _traced(operations, sample):
+    """Trace each operation for samples like this one, with any number of objects."""
+    specs = {
+        name: tf.TensorSpec(
+            [None, *value.shape[1:]] if name in annotations.PER_OBJECT else value.shape,
+            value.dtype,
+        )
+        for name, value in sample.items()
+    }
+    sign = tf.TensorSpec([], tf.float32)
+    return [
+        tf.function(operation, autograph=False).get_concrete_function(specs, sign)
+        for operation in operations
+    ]
+
+
+def _switch(branches, choice, sample, sign):
+    """Run one of the branches.
+
+    Like tf.switch_case, which however is dissolved into the graph around it, where
+    the nodes of all branches are visited: that costs as much as an operation does.
+    """
+    shapes = branches[0].output_shapes
+    results = tf.raw_ops.StatelessCase(
+        branch_index=choice,
+        input=tf.nest.flatten((sample, sign)),
+        Tout=[value.dtype for value in tf.nest.flatten(sample)],
+        branches=branches,
+        output_shapes=[shapes[name] for name in sorted(sample)],
+    )
+    return tf.nest.pack_sequence_as(sample, results)
 
 
 # What each operation does at the largest magnitude.

@@ -134,15 +134,17 @@ def warp(
     arguments.check_within("fill", fill, low=0, high=255)
     size = annotations.size_of(sample["image"])
     centre = tf.cast(size[::-1], tf.float32) / 2
-    transform = _transform(backward, shift, centre)
-    image = _warp_image(sample["image"], transform, size, fill, interpolation)
-    warped = sample | {"image": image}
+    shift_back = centre - tf.linalg.matvec(backward, centre + shift)
+    nearest = functools.partial(_take_nearest, _sources(backward, shift_back, size))
+    image = sample["image"]
+    if interpolation == "NEAREST":
+        warped = sample | {"image": nearest(image, fill)}
+    else:
+        warped = sample | {"image": _interpolate(image, backward, shift_back, fill)}
     if "semantic" in sample:
-        padding = annotations.SEMANTIC_PADDING
-        planes = _warp_planes(sample["semantic"][None], transform, size, padding)
-        warped["semantic"] = planes[0]
+        warped["semantic"] = nearest(sample["semantic"], annotations.SEMANTIC_PADDING)
     if "masks" in sample:
-        warped["masks"] = _warp_planes(sample["masks"], transform, size, 0)
+        warped["masks"] = nearest(sample["masks"], 0, first_axis=1)
     if "boxes" in sample:
         forward = tf.linalg.inv(backward)
         offset = centre + shift - tf.linalg.matvec(forward, centre)
@@ -153,41 +155,39 @@ def warp(
     )
 
 
-def _transform(backward, shift, centre):
-    """Write the map as the kernel wants it: between indices of pixels, float32 (1, 8).
-
-    Index k is the pixel whose centre is at k + 0.5.
-    """
-    middle = centre - 0.5
-    offset = middle - tf.linalg.matvec(backward, middle + shift)
+def _interpolate(image, backward, shift_back, fill):
+    """Warp a picture bilinearly."""
+    # The kernel maps indices, and index k is the pixel whose centre is at k + 0.5.
+    middle = tf.constant([0.5, 0.5])
+    offset = shift_back + tf.linalg.matvec(backward, middle) - middle
     rows = tf.concat([backward, offset[:, None]], axis=1)
     projection = tf.zeros([2])
-    return tf.concat([tf.reshape(rows, [6]), projection], axis=0)[None]
-
-
-def _warp_image(image, transform, size, fill, interpolation):
-    if interpolation == "NEAREST":
-        warped = _project(image[None], transform, size, fill, interpolation)[0]
-    else:
-        # The kernel would round uint8 down; on float32 it is also faster.
-        pixels = tf.cast(image[None], tf.float32)
-        warped = _project(pixels, transform, size, fill, interpolation)[0]
-        warped = tf.cast(warped + 0.5, tf.uint8)
-    return tf.ensure_shape(warped, image.shape)
-
-
-def _warp_planes(planes, transform, size, fill):
-    """Warp uint8 (planes, height, width) by the nearest pixel."""
-    warped = _project(planes[..., None], transform, size, fill, "NEAREST")[..., 0]
-    return tf.ensure_shape(warped, planes.shape)
-
-
-def _project(images, transform, size, fill, interpolation):
-    return tf.raw_ops.ImageProjectiveTransformV3(
-        images=images,
-        transforms=transform,
-        output_shape=size,
+    warped = tf.raw_ops.ImageProjectiveTransformV3(
+        # From uint8 it would round down, and is slower.
+        images=tf.cast(image[None], tf.float32),
+        transforms=tf.concat([tf.reshape(rows, [6]), projection], axis=0)[None],
+        output_shape=annotations.size_of(image),
         fill_value=float(fill),
-        interpolation=interpolation,
+        interpolation="BILINEAR",
         fill_mode="CONSTANT",
     )
+    return tf.ensure_shape(tf.cast(warped[0] + 0.5, tf.uint8), image.shape)
+
+
+def _sources(backward, shift_back, size):
+    """Number the pixel under which each pixel of the result lies.
+
+    Returns:
+        int32 (height * width,), row by row; height * width where there is none.
+    """
+    height, width = tf.unstack(size)
+    y = tf.range(height, dtype=tf.float32)[:, None] + 0.5
+    ...
+
+
+def _take_nearest(sources, planes, fill, *, first_axis=0):
+    """Take pixels by number out of two neighbouring axes, behind them `fill`.
+
+    Twice as fast as ImageProjectiveTransformV3, which maps each channel by itself.
+    """
+    ...

@@ -1,5 +1,7 @@
 """Pictures in one folder per class, split or not, or a zip of them."""
 
+import hashlib
+import os
 import pathlib
 
 import numpy as np
@@ -24,8 +26,8 @@ def read(
 ) -> dict[str, source.Source]:
     """Read `<class>/<picture>`, or `<split>/<class>/<picture>`.
 
-    Folders that hold nothing but one folder are descended into. A split is a folder
-    named train, val, valid, validation or test.
+    Folders that hold nothing but one folder are descended into. A split is a folder of
+    folders named train, training, val, valid, validation or test.
 
     Args:
         path: the folder, or a zip file of it.
@@ -37,46 +39,60 @@ def read(
         {split: Source} for the splits found; {"train": Source} where there are none.
 
     Raises:
-        DataError: nothing there, no picture, fewer than two classes, a class that is
-            in one split but not in train, or a broken picture.
+        DataError: nothing there, no picture of a class, fewer than two classes, a class
+            that is in one split but not in train, two folders for one split, or a
+            broken picture.
     """
     root = archive.unpack(path, cache=cache / "archives") if path.is_file() else path
     root = _descend(root)
-    folders = {
-        _SPLIT_NAMES[folder.name.lower()]: folder
-        for folder in _folders(root)
-        if folder.name.lower() in _SPLIT_NAMES
-    } or {"train": root}
-    if "train" not in folders:
+    folders = _split_folders(root)
+    class_names = _class_names(folders["train"])
+    sources = {
+        split: _read_split(
+            folder, class_names, cache=cache, on_bad_data=on_bad_data, warn=warn
+        )
+        for split, folder in folders.items()
+    }
+    _refuse_empty_classes(folders["train"], sources["train"])
+    return sources
+
+
+def _split_folders(root: pathlib.Path) -> dict[str, pathlib.Path]:
+    """Find the folder of each split; without splits, all of it is train."""
+    folders = {}
+    for folder in _folders(root):
+        split = _SPLIT_NAMES.get(folder.name.lower())
+        if split is None or not _folders(folder):  # "train" may be a class of vehicles
+            continue
+        if split in folders:
+            raise errors.DataError(
+                f"{folders[split]} and {folder} are both for {split}",
+                "keep one of them, or merge them",
+            )
+        folders[split] = folder
+    if folders and "train" not in folders:
         raise errors.DataError(
             f"{root} has {', '.join(folders)} but no train folder",
             "add train/<class>/<picture>",
         )
-    class_names = _class_names(folders["train"])
-    memory = cache / "scans" / f"{root.resolve().as_posix().replace('/', '_')}.json"
-    return {
-        split: _read_split(
-            folder, class_names, memory=memory, on_bad_data=on_bad_data, warn=warn
-        )
-        for split, folder in folders.items()
-    }
+    return folders or {"train": root}
 
 
-def _read_split(folder, class_names, *, memory, on_bad_data, warn) -> source.Source:
-    files = [path for name in class_names for path in scan.picture_files(folder / name)]
+def _read_split(folder, class_names, *, cache, on_bad_data, warn) -> source.Source:
     _refuse_unknown_classes(folder, class_names)
+    files = [path for name in class_names for path in scan.picture_files(folder / name)]
     if not files:
         raise errors.DataError(
-            f"{folder} holds no picture",
+            f"{folder} holds no picture in a folder of a class",
             f"pictures end in {', '.join(images.EXTENSIONS)}",
         )
-    memory = memory.with_stem(f"{memory.stem}_{folder.name}")
+    memory = cache / "scans" / f"{_digest(folder)}.json"
     pictures = scan.scan(files, memory=memory)
     kept = scan.usable(pictures, on_bad_data=on_bad_data, warn=warn)
     pictures = [pictures[index] for index in kept]
     numbers = {name: number for number, name in enumerate(class_names)}
     labels = [numbers[p.path.relative_to(folder).parts[0]] for p in pictures]
-    paths = tf.constant([str(picture.path) for picture in pictures])
+    paths = tf.constant([os.fsencode(picture.path) for picture in pictures])
     classes = tf.constant(labels, tf.int32)
     return source.Source(
         class_names=class_names,
@@ -110,6 +126,15 @@ def _refuse_unknown_classes(folder: pathlib.Path, class_names) -> None:
         )
 
 
+def _refuse_empty_classes(folder: pathlib.Path, train: source.Source) -> None:
+    empty = set(range(len(train.class_names))) - set(train.labels.tolist())
+    if empty:
+        raise errors.DataError(
+            f"{folder / train.class_names[min(empty)]} holds no picture to train on",
+            f"remove it, or add files that end in {', '.join(images.EXTENSIONS)}",
+        )
+
+
 def _descend(root: pathlib.Path) -> pathlib.Path:
     children = _folders(root)
     has_pictures = any(
@@ -126,3 +151,9 @@ def _folders(folder: pathlib.Path) -> list[pathlib.Path]:
         for child in folder.iterdir()
         if child.is_dir() and not child.name.startswith((".", "__MACOSX"))
     )
+
+
+def _digest(folder: pathlib.Path) -> str:
+    """Name a folder by its whole path, in a length that file systems take."""
+    name = os.fsencode(folder.resolve())
+    return hashlib.blake2b(name, digest_size=16).hexdigest()
