@@ -18,7 +18,8 @@ from tfdl.data.sources import source
 
 Prepare = Callable[[source.Sample], dict[str, tf.Tensor]]
 
-_PARTNER_STREAM = 1  # keeps the draws of partners apart from those of augmentation
+# Streams of draws beside those of augmentation, which has 0, 1, 2 ... of a key.
+_PARTNER_STREAM, _MIX_STREAM = -1, -2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +70,11 @@ class Training:
         recipe: what is done to each.
         batch_size: examples in the global batch.
         seed: of order, augmentation and mixing.
+
+    Raises:
+        UsageError: the batch is larger than the source, classes without one label for
+            each example are to be balanced, or a Stream is asked for partners or
+            balanced classes.
     """
 
     examples: source.Source | source.Stream
@@ -82,6 +88,19 @@ class Training:
                 f"--batch-size {self.batch_size} is more than the "
                 f"{len(self.examples)} training examples",
                 "choose a smaller batch",
+            )
+        is_stream = isinstance(self.examples, source.Stream)
+        is_balanced = self.recipe.sampling == "balanced"
+        if is_stream and (is_balanced or self.recipe.mix is not None):
+            raise errors.UsageError(
+                "a tfds: source is read in order and cannot pick examples by number, "
+                "as mixing and --sampling balanced need",
+                "switch them off, or use folder: data",
+            )
+        if is_balanced and self.examples.labels.ndim != 1:
+            raise errors.UsageError(
+                "--sampling balanced needs one class for each example",
+                "use --sampling uniform",
             )
 
     @property
@@ -101,8 +120,7 @@ class Training:
             Batches as `recipe.feed` gives them to the model.
 
         Raises:
-            UsageError: the batch does not divide into the parts, or a Stream is asked
-                for partners or balanced classes.
+            UsageError: the batch does not divide into the parts.
         """
         parts = shard.count * shard.replicas
         if self.batch_size % parts:
@@ -127,16 +145,14 @@ class Training:
         if self.recipe.mix is None:
             return example
         partner_key = tf.random.experimental.stateless_fold_in(key, _PARTNER_STREAM)
-        partner = tf.random.stateless_uniform(
-            [], partner_key, maxval=len(self.examples), dtype=tf.int64
-        )
-        other = self._prepared(partner, partner_key)
-        return self.recipe.mix(example, other, seed=partner_key)
+        mix_key = tf.random.experimental.stateless_fold_in(key, _MIX_STREAM)
+        other = self._prepared(self._drawn(partner_key), partner_key)
+        return self.recipe.mix(example, other, seed=mix_key)
 
     def number_at(self, position: tf.Tensor) -> tf.Tensor:
         """Compute which example, int64 (), is at a position of the training."""
         if self.recipe.sampling == "balanced":
-            return _balanced(self.examples.labels, position, seed=self.seed)
+            return self._drawn(tf.stack([tf.constant(self.seed, tf.int64), position]))
         epoch = position // self._epoch_size
         return tf.random.experimental.index_shuffle(
             position % self._epoch_size,
@@ -157,42 +173,45 @@ class Training:
     def _epoch_size(self) -> int:
         return self.epoch_steps * self.batch_size
 
-    def _prepared(self, index: tf.Tensor, key: tf.Tensor) -> dict[str, tf.Tensor]:
-        sample = self.examples.load(index)
+    def _prepared(self, record, key: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Load an example by its number, or by its record in a Stream."""
+        sample = self.examples.load(record)
         sample = augment.apply(self.recipe.augmentations, sample, seed=key)
         return self.recipe.prepare(sample)
 
+    def _drawn(self, key: tf.Tensor) -> tf.Tensor:
+        """Draw the number of an example, int64 (), as often of each class if asked."""
+        if self.recipe.sampling == "balanced":
+            return _balanced(self.examples.labels, key)
+        return tf.random.stateless_uniform(
+            [], key, maxval=len(self.examples), dtype=tf.int64
+        )
+
     def _streamed(self, steps: range, shard: Shard) -> tf.data.Dataset:
-        """Read whole epochs in seeded order, and keep the positions asked for."""
-        if self.recipe.mix is not None or self.recipe.sampling != "uniform":
-            raise errors.UsageError(
-                "a tfds: source is read in order and cannot pick examples by number, "
-                "as mixing and --sampling balanced need",
-                "switch them off, or use folder: data",
-            )
+        """Read whole epochs in seeded order, and load the positions asked for."""
         first, last = (step * self.batch_size for step in (steps.start, steps.stop))
-        size = self._epoch_size
-        dataset = self._stream_epoch(first // size, skipped=first % size)
-        for epoch in range(first // size + 1, -(-last // size)):
-            dataset = dataset.concatenate(self._stream_epoch(epoch, skipped=0))
-        dataset = dataset.take(last - first)
-        if shard.count == 1:
-            return dataset
-        parts = dataset.batch(self.batch_size // shard.count)
-        return parts.shard(shard.count, shard.index).unbatch()
+        size, part = self._epoch_size, self.batch_size // shard.count
 
-    def _stream_epoch(self, epoch: int, *, skipped: int) -> tf.data.Dataset:
-        def example(place: tf.Tensor, sample: source.Sample) -> dict[str, tf.Tensor]:
-            key = _key(self.seed, tf.constant(epoch, tf.int64), place)
-            sample = augment.apply(self.recipe.augmentations, sample, seed=key)
-            return self.recipe.prepare(sample)
+        def epoch_records(epoch: tf.Tensor) -> tf.data.Dataset:
+            key = tf.stack([tf.constant(self.seed, tf.int64), epoch])
+            order = tf.random.stateless_uniform(
+                [], key, minval=None, maxval=None, dtype=tf.int64
+            )
+            return self.examples.read(order).take(size).enumerate(epoch * size)
 
-        order = np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0]
-        samples = self.examples.read(int(order) // 2).take(self._epoch_size)
-        return (
-            samples.enumerate()
-            .skip(skipped)
-            .map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        def is_own(position: tf.Tensor, _) -> tf.Tensor:
+            return position % self.batch_size // part == shard.index
+
+        def example(position: tf.Tensor, record) -> dict[str, tf.Tensor]:
+            key = _key(self.seed, position // size, position % size)
+            return self._prepared(record, key)
+
+        epochs = tf.data.Dataset.range(first // size, -(-last // size))
+        records = epochs.flat_map(epoch_records).skip(first % size).take(last - first)
+        if shard.count > 1:
+            records = records.filter(is_own)
+        return records.map(
+            example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
         )
 
 
@@ -201,29 +220,23 @@ def evaluation(
 ) -> tf.data.Dataset:
     """Build batches of every example once, in order; the last may be smaller."""
     if isinstance(examples, source.Stream):
-        samples = examples.read(None)
+        records = examples.read(None)
     else:
-        samples = tf.data.Dataset.range(len(examples)).map(
-            examples.load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-        )
-    prepared = samples.map(
-        prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+        records = tf.data.Dataset.range(len(examples))
+    prepared = records.map(
+        lambda record: prepare(examples.load(record)),
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
     )
     return prepared.batch(batch_size).prefetch(tf.data.AUTOTUNE)
 
 
-def _balanced(labels: np.ndarray, position: tf.Tensor, *, seed: int) -> tf.Tensor:
-    """Draw a class, then one of its examples, keyed by the position."""
-    if labels.ndim != 1:
-        raise errors.UsageError(
-            "--sampling balanced needs one class for each example",
-            "use --sampling uniform",
-        )
+def _balanced(labels: np.ndarray, key: tf.Tensor) -> tf.Tensor:
+    """Draw a class, then one of its examples."""
     by_class = np.argsort(labels, kind="stable")
     _, starts, sizes = np.unique(
         labels[by_class], return_index=True, return_counts=True
     )
-    key = tf.stack([tf.constant(seed, tf.int64), position])
     draws = tf.random.stateless_uniform([2], key, dtype=tf.float64)
     group = tf.cast(draws[0] * len(sizes), tf.int64)
     size = tf.gather(tf.constant(sizes, tf.float64), group)

@@ -26,7 +26,7 @@ class Leak:
     def __str__(self) -> str:
         return (
             f"{self.names[0]} of {self.splits[0]} is {self.names[1]} of "
-            + (self.splits[1])
+            f"{self.splits[1]}"
         )
 
 
@@ -78,10 +78,10 @@ def hold_out(
     for group in np.unique(groups):
         members = np.flatnonzero(groups == group)
         members = members[np.argsort(train.digests[members], kind="stable")]
-        count = round(fraction * len(members))
+        count = min(round(fraction * len(members)), len(members) - 1)
         digests = train.digests[members]
-        while 0 < count < len(members) and digests[count] == digests[count - 1]:
-            count += 1  # equal pictures stay on one side
+        while count and digests[count] == digests[count - 1]:
+            count -= 1  # equal pictures stay on one side, all of a class in train
         held_out[members[:count]] = True
     if held_out.all() or not held_out.any():
         raise errors.DataError(
@@ -112,7 +112,8 @@ def apart(
         warn: takes one line that says how many were taken out.
 
     Raises:
-        DataError: there are leaks and `on_bad_data` is "error".
+        DataError: there are leaks and `on_bad_data` is "error", or nothing would remain
+            of a split.
     """
     found = leaks(sources)
     if not found:
@@ -125,6 +126,10 @@ def apart(
     warn(f"{message}; each was kept in one")
     for first, second in _PAIRS:
         leaked = np.isin(sources[first].digests, sources[second].digests)
+        if leaked.all():
+            raise errors.DataError(
+                f"every picture of {first} is in {second} as well", f"replace {first}"
+            )
         sources = sources | {first: sources[first].take(np.flatnonzero(~leaked))}
     return sources
 

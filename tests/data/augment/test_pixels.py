@@ -97,8 +97,8 @@ def test_a_grey_picture_has_no_saturation(noise):
 
 def test_grey_is_hand_computed():
     # 0.299 * 10 + 0.587 * 20 + 0.114 * 30 = 18.15.
-    image = tf.constant([[[10.0, 20.0, 30.0]]])
-    np.testing.assert_array_equal(pixels.grey(image), [[[18]]])
+    colours = tf.constant([[10.0, 20.0, 30.0]])
+    np.testing.assert_array_equal(pixels.grey(colours), [[18, 18, 18]])
 
 
 def test_an_unknown_number_of_channels_is_refused():

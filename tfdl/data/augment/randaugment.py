@@ -67,14 +67,15 @@ def _operations(strength, borders):
     """
 
     def painted(operation, *arguments):
-        return lambda sample, sign: sample | {
-            "image": operation(sample["image"], *arguments)
-        }
+        return lambda sample, sign: (
+            sample | {"image": operation(sample["image"], *arguments)}
+        )
 
     def enhanced(operation):
-        return lambda sample, sign: sample | {
-            "image": operation(sample["image"], 1 + strength * _ENHANCEMENT * sign)
-        }
+        return lambda sample, sign: (
+            sample
+            | {"image": operation(sample["image"], 1 + strength * _ENHANCEMENT * sign)}
+        )
 
     def warped(matrix_of, largest):
         return lambda sample, sign: _warped(

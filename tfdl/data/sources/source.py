@@ -59,15 +59,16 @@ class Stream:
     Attributes:
         class_names: the names that labels index.
         size: number of examples.
-        labels: int32 (examples,) where it is known, else empty.
-        read: seed of the order, or None for the files' own order -> data set of
-            samples; the same seed gives the same order.
+        read: seed of the order, int64 (), or None for the files' own order -> data set
+            of records, cheap to pass over; also in the graph. The same seed gives the
+            same order.
+        load: record -> sample as of a Source, in the graph and without state.
     """
 
     class_names: tuple[str, ...]
     size: int
-    labels: np.ndarray
-    read: Callable[[int | None], tf.data.Dataset]
+    read: Callable[[tf.Tensor | None], tf.data.Dataset]
+    load: Callable[..., Sample]
 
     def __len__(self) -> int:
         return self.size
