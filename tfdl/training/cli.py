@@ -140,7 +140,9 @@ def _program() -> str:
 def _explain(error: BaseException) -> tuple[str, str, int]:
     """Return (what is wrong, what mends it, exit code)."""
     text = str(error) or type(error).__name__
-    first = text.splitlines()[0].partition(" [[")[0]  # TensorFlow adds the node's name
+    lines = [line for line in text.splitlines() if line.strip()]
+    first = lines[-1 if lines[0].startswith("in user code") else 0]  # AutoGraph's form
+    first = first.partition(" [[")[0]  # TensorFlow adds the node's name
     if isinstance(error, errors.UserError):
         return text, error.remedy, error.exit_code
     if isinstance(error, KeyboardInterrupt):
