@@ -68,8 +68,8 @@ def adjust(
     """Change the colours of a picture, in the order of the parameters.
 
     All four are linear in the colours and so applied as one matrix, rounded once. The
-    hue turns in YIQ, which keeps the brightness of each pixel (in HSV yellow would
-    turn into a blue six times darker).
+    hue turns in YIQ, which keeps the brightness of each pixel (in HSV yellow turns into
+    a blue eight times darker).
 
     Args:
         image: uint8 (height, width, 1 or 3).

@@ -1,9 +1,9 @@
 """What does a fixed change of contrast, colour or sharpness make of a picture?
 
-The operations of RandAugment on uint8 (height, width, 1 or 3), equal to Pillow's
-`ImageOps` and `ImageEnhance` in every pixel, where those round down too. Arithmetic
-on whole pictures is used where it can be: looking each pixel up in a table of 256
-entries is two to five times slower.
+The operations of RandAugment on uint8 (height, width, 1 or 3), equal to those of
+Pillow's `ImageOps` and `ImageEnhance`, which round down. All but one are arithmetic on
+the whole picture: looking each pixel up in a table of 256 entries is several times
+slower.
 """
 
 import numpy as np
@@ -122,7 +122,7 @@ def solarize(image: tf.Tensor, threshold: int) -> tf.Tensor:
         uint8 (height, width, channels).
     """
     bright = tf.cast(tf.cast(image, tf.int16) >= threshold, tf.uint8)
-    # Inverting is exclusive or with 255; tf.where is four times slower on uint8.
+    # Inverting is exclusive or with 255; tf.where is several times slower on uint8.
     return tf.bitwise.bitwise_xor(image, bright * tf.constant(_BRIGHTEST, tf.uint8))
 
 

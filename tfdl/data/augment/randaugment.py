@@ -22,7 +22,8 @@ def rand_augment(
     The operations and their largest strengths are the paper's, which are AutoAugment's
     [Cubuk 2019, table 6]. As in AutoAugment, directions are random and the geometric
     operations take the nearest pixel. Where the paper is silent: strengths grow
-    linearly from nothing, solarize from 256 down and posterize from 8 bits down.
+    linearly from nothing, solarize from 256 down and posterize from 8 bits down. The
+    defaults are the paper's for ResNet-50 on ImageNet.
 
     Args:
         sample: dict with "image", uint8 (height, width, 1 or 3), and any annotations.
@@ -66,9 +67,9 @@ def _operations(strength, borders):
         Functions (sample, sign) -> sample; the sign, float32 (), is -1 or 1.
     """
 
-    def painted(operation, *arguments):
+    def painted(operation, *settings):
         return lambda sample, sign: (
-            sample | {"image": operation(sample["image"], *arguments)}
+            sample | {"image": operation(sample["image"], *settings)}
         )
 
     def enhanced(operation):
@@ -106,7 +107,7 @@ def _operations(strength, borders):
 
 
 def _warped(sample, backward, borders):
-    return warps.warp(sample, backward, tf.zeros(2), interpolation="NEAREST", **borders)
+    return warps.warp(sample, backward, tf.zeros(2), is_nearest=True, **borders)
 
 
 def _translated(sample, rate, axis, borders):

@@ -113,7 +113,7 @@ def warp(
     *,
     fill: int,
     min_visibility: float,
-    interpolation: str = "BILINEAR",
+    is_nearest: bool = False,
 ) -> source.Sample:
     """Map a sample linearly about its centre, then shift it.
 
@@ -125,24 +125,25 @@ def warp(
         fill: value of the pixels that come in; there, masks are 0 and semantic is 255.
         min_visibility: share of its area that a box must keep, or its object is
             dropped.
-        interpolation: "BILINEAR" or "NEAREST", of the picture.
+        is_nearest: whether the picture takes its nearest pixels, as masks do, instead
+            of interpolating them linearly.
 
     Returns:
         A dict with the same keys, shapes of pictures and dtypes; objects may be
         missing.
+
+    Raises:
+        UsageError: a parameter is out of range.
     """
     arguments.check_within("fill", fill, low=0, high=255)
     size = annotations.size_of(sample["image"])
     centre = tf.cast(size[::-1], tf.float32) / 2
     shift_back = centre - tf.linalg.matvec(backward, centre + shift)
-    image = sample["image"]
-    if interpolation == "BILINEAR":
-        warped = sample | {"image": _interpolate(image, backward, shift_back, fill)}
-        fills = {}
-    else:
-        warped = dict(sample)
-        fills = {"image": fill}
-    fills |= {"semantic": annotations.SEMANTIC_PADDING, "masks": 0}
+    warped = dict(sample)
+    fills = {"image": fill, "semantic": annotations.SEMANTIC_PADDING, "masks": 0}
+    if not is_nearest:
+        image = sample["image"]
+        warped["image"] = _interpolate(image, backward, shift_back, fills.pop("image"))
     present = [name for name in fills if name in sample]
     if present:
         sources = _sources(backward, shift_back, size)
@@ -185,11 +186,13 @@ def _sources(backward, shift_back, size):
         int32 (height * width,), row by row; height * width beyond the picture.
     """
     height, width = tf.unstack(size)
-    x = tf.range(0.5, tf.cast(width, tf.float32))
-    y = tf.range(0.5, tf.cast(height, tf.float32))[:, None]
-    columns = tf.floor(backward[0, 0] * x + (backward[0, 1] * y + shift_back[0]))
-    rows = tf.floor(backward[1, 0] * x + (backward[1, 1] * y + shift_back[1]))
-    columns, rows = tf.cast(columns, tf.int32), tf.cast(rows, tf.int32)
+    across = tf.range(0.5, tf.cast(width, tf.float32))
+    down = tf.range(0.5, tf.cast(height, tf.float32))[:, None]
+
+    def index(row, shift):  # (height, width)
+        return tf.cast(tf.floor(row[0] * across + (row[1] * down + shift)), tf.int32)
+
+    columns, rows = index(backward[0], shift_back[0]), index(backward[1], shift_back[1])
     inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
     numbers = tf.where(inside, rows * width + columns, height * width)
     return tf.reshape(numbers, [-1])
