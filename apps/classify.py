@@ -73,7 +73,10 @@ PRESETS = {
         channels=1,
         augmentation="digits",
     ),
-    "cifar": Config(data=flags.Data("folder:cifar10_jpg/cifar10_jpg_subset.zip")),
+    "cifar": Config(
+        data=flags.Data("folder:cifar10_jpg/cifar10_jpg_subset.zip"),
+        optimization=flags.Optimization(epochs=60, label_smoothing=0.1, average=0.995),
+    ),
 }
 
 
