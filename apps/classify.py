@@ -66,9 +66,7 @@ PRESETS = {
     ),
     "mnist": Config(
         data=flags.Data(source="mnist:mnist_idx", image_size=28),
-        optimization=flags.Optimization(
-            epochs=36, optimizer="adam", learning_rate=0.002, average=0.998
-        ),
+        optimization=flags.Optimization(optimizer="adam", learning_rate=0.002),
         model="lenet5",
         channels=1,
         augmentation="digits",
@@ -182,8 +180,7 @@ def export(options: flags.Export) -> None:
 def collect(config: Config, infer, examples, check=lambda: None):
     """Run the model on a split."""
     prepare = recipe(config, len(examples.class_names)).prepare
-    size = config.data.batch_size
-    batches = pipeline.evaluation(examples, prepare, batch_size=size)
+    batches = pipeline.evaluation(examples, prepare, batch_size=config.data.batch_size)
     outputs = inference.outputs(infer, batches, check=check)
     return results.collect(outputs, multi_label=config.multi_label)
 
