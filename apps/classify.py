@@ -182,7 +182,7 @@ def collect(config: Config, infer, examples, check=lambda: None):
     prepare = recipe(config, len(examples.class_names)).prepare
     batches = pipeline.evaluation(examples, prepare, batch_size=config.data.batch_size)
     outputs = inference.outputs(infer, batches, check=check)
-    return results.collect(outputs, multi_label=config.multi_label)
+    return results.collect(outputs, len(examples), multi_label=config.multi_label)
 
 
 def restore(folder: pathlib.Path) -> tuple[Config, list[str], keras.Model]:

@@ -39,6 +39,8 @@ def curves(
         lines += axes.plot(x, y, marker=marker, **_line_style(index))
     axes.set_xscale(_scale([x for x, _ in series.values()], is_log=log_x))
     axes.set_yscale(_scale([y for _, y in series.values()], is_log=log_y))
+    if not log_x and all(np.all(np.equal(np.mod(x, 1), 0)) for x, _ in series.values()):
+        axes.xaxis.get_major_locator().set_params(integer=True)  # epochs, steps
     _name_lines(axes, lines, list(series))
     return _pixels(chart)
 
@@ -70,7 +72,8 @@ def confusion_matrix(
     shown = range(0, num_classes, -(-num_classes // 100))  # more names do not fit
     names = [_plain(_shortened(class_names[index], 20)) for index in shown]
     size = float(np.clip(600 / num_classes, 6, 14))  # points
-    upright = sum(len(name) for name in names) > 80
+    # The longest name must fit over its cell: an axis has room for some 90 letters.
+    upright = max(map(len, names), default=0) * len(names) > 90
     axes.set_xticks(shown, names, rotation=90 if upright else 0, fontsize=size)
     axes.set_yticks(shown, names, fontsize=size)
     axes.grid(visible=False)

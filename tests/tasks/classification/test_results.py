@@ -16,6 +16,7 @@ LABELS = np.random.default_rng(1).integers(0, 3, 50)
 def batches(targets):
     """Yield pairs as inference does, in uneven batches."""
     images = np.zeros((50, 6, 6, 3), np.float32)
+    images += np.arange(50)[:, np.newaxis, np.newaxis, np.newaxis] / 100
     for part in (slice(0, 20), slice(20, 40), slice(40, 50)):
         yield LOGITS[part], {"image": images[part], "classes": targets[part]}
 
@@ -25,10 +26,12 @@ def one_hot():
 
 
 def test_nothing_is_lost_between_batches():
-    collected = results.collect(batches(one_hot()), multi_label=False)
+    collected = results.collect(batches(one_hot()), 50, multi_label=False)
     assert collected.probabilities.shape == (50, 3)
     np.testing.assert_array_equal(collected.labels, LABELS)
     assert len(collected.images) == 32
+    assert collected.shown[-1] == 49
+    np.testing.assert_allclose(collected.images[:, 0, 0, 0] * 100, collected.shown)
     expected = metrics.brief(collected.probabilities, LABELS, multi_label=False)
     assert results.brief(collected) == expected
     assert expected["accuracy"] == np.mean(LOGITS.argmax(-1) == LABELS)
@@ -36,7 +39,7 @@ def test_nothing_is_lost_between_batches():
 
 @pytest.mark.parametrize("multi_label", [False, True])
 def test_a_report_is_written_and_read_back(tmp_path, multi_label):
-    collected = results.collect(batches(one_hot()), multi_label=multi_label)
+    collected = results.collect(batches(one_hot()), 50, multi_label=multi_label)
     measured = results.report(tmp_path, collected, NAMES, split="test")
     assert json.loads((tmp_path / "eval" / "metrics.json").read_text()) == measured
     with open(tmp_path / "eval" / "per_class.csv", newline="") as file:
@@ -48,7 +51,7 @@ def test_a_report_is_written_and_read_back(tmp_path, multi_label):
 
 
 def test_another_split_does_not_overwrite_the_test_split(tmp_path):
-    collected = results.collect(batches(one_hot()), multi_label=False)
+    collected = results.collect(batches(one_hot()), 50, multi_label=False)
     results.report(tmp_path, collected, NAMES, split="validation")
     assert (tmp_path / "eval" / "metrics_validation.json").exists()
     assert not (tmp_path / "eval" / "metrics.json").exists()

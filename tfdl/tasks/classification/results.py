@@ -13,7 +13,7 @@ import tensorflow as tf
 from tfdl import drawing
 from tfdl.tasks.classification import metrics, pictures, postprocess
 
-_KEPT_IMAGES = 32
+_SHOWN = 32  # pictures
 _SEED = 0  # of the bootstrap
 
 
@@ -22,12 +22,14 @@ class Collected:
     """A classifier's answers for a split.
 
     Attributes:
-        images: float32 (kept, size, size, channels) in [0, 1], the first ones.
+        shown: int (shown,), numbers of some examples from the whole of the split.
+        images: float32 (shown, size, size, channels) in [0, 1], theirs.
         probabilities: float32 (examples, classes).
         targets: float32 (examples, classes), one-hot or multi-hot.
         multi_label: whether classes do not exclude one another.
     """
 
+    shown: np.ndarray
     images: np.ndarray
     probabilities: np.ndarray
     targets: np.ndarray
@@ -41,25 +43,32 @@ class Collected:
         return self.targets.argmax(axis=-1)
 
 
-def collect(results: Iterable[tuple], *, multi_label: bool) -> Collected:
+def collect(
+    outputs: Iterable[tuple], num_examples: int, *, multi_label: bool
+) -> Collected:
     """Gather batches.
 
     Args:
-        results: pairs of logits, float32 (batch, classes), and the batch, a dict of
+        outputs: pairs of logits, float32 (batch, classes), and the batch, a dict of
             "image" and "classes".
+        num_examples: examples in all batches.
         multi_label: as in `postprocess.postprocess`.
     """
-    images, logits, targets = [], [], []
-    for output, batch in results:
+    shown = np.linspace(0, num_examples - 1, min(_SHOWN, num_examples)).astype(int)
+    images, logits, targets, first = [], [], [], 0
+    for output, batch in outputs:
         logits.append(output)
         targets.append(batch["classes"])
-        if sum(map(len, images)) < _KEPT_IMAGES:
-            images.append(batch["image"])
+        last = first + len(output)
+        here = shown[(first <= shown) & (shown < last)] - first
+        images.append(batch["image"][here])
+        first = last
     probabilities = postprocess.postprocess(
         np.concatenate(logits), multi_label=multi_label
     )
     return Collected(
-        images=np.concatenate(images)[:_KEPT_IMAGES],
+        shown=shown,
+        images=np.concatenate(images),
         probabilities=np.asarray(probabilities),
         targets=np.concatenate(targets),
         multi_label=multi_label,
@@ -104,8 +113,9 @@ def report(
     drawn = pictures.evaluation(probabilities, labels, class_names)
     drawn = {f"{name}{suffix}": picture for name, picture in drawn.items()}
     pictures.save(folder / "plots", drawn)
+    chosen = collected.shown
     shown = pictures.predictions(
-        collected.images, probabilities, collected.targets, class_names
+        collected.images, probabilities[chosen], collected.targets[chosen], class_names
     )
     pictures.save(folder / "samples", {f"predictions{suffix}": shown})
     return measured
@@ -136,7 +146,7 @@ def write_predictions(
         row = {"file": str(file), "class": name}
         row |= dict(zip(class_names, map(float, probabilities), strict=True))
         rows.append(row)
-        if len(shown) < _KEPT_IMAGES:
+        if len(shown) < _SHOWN:
             shown.append((file, f"{name} {probabilities.max():.2f}"))
     path = folder / "predictions.csv"
     _write_csv(path, rows)
