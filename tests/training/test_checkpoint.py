@@ -1,4 +1,5 @@
 import pathlib
+import shutil
 import subprocess
 import sys
 import time
@@ -150,3 +151,36 @@ def test_thirty_kills_while_saving_never_lose_a_checkpoint(tmp_path):
         complete = [path for path in tmp_path.iterdir() if path.name[0] != "."]
         assert len(complete) <= 3  # two to keep, and one that was just written
     assert last >= 5, "the saver did not get to save"
+
+
+def test_a_kill_between_the_two_renames_of_a_replacement_loses_nothing(saved):
+    folder, _ = saved
+    newest = folder / "step-000000002"
+    newest.rename(folder / ".old-step-000000002")  # the new one is not in place yet
+    assert checkpoints(folder, small_model()).restore()["step"] == 2
+    # and after both, before the old one is removed:
+    shutil.copytree(newest, folder / ".old-step-000000002")
+    assert checkpoints(folder, small_model()).restore()["step"] == 2
+    assert not list(folder.glob(".old-*"))
+
+
+def test_a_damaged_checkpoint_does_not_push_out_a_whole_one(saved):
+    folder, model = saved
+    cut(next((folder / "step-000000002").glob("*.data*")))
+    (folder / "step-000000002").rename(folder / "step-000000009")
+    keeper = checkpoints(folder, model, keep=1, warnings=[])
+    assert keeper.restore()["step"] == 1
+    keeper.save(2, {"step": 2})
+    assert [path.name for path in folder.iterdir()] == ["step-000000002"]
+    assert checkpoints(folder, small_model()).restore()["step"] == 2
+
+
+def test_a_worker_that_is_not_the_chief_writes_nothing_and_restores(saved, tmp_path):
+    folder, model = saved
+    before = sorted(folder.rglob("*"))
+    keeper = checkpoint.Checkpoints(
+        folder, model, keep=1, is_chief=False, warn=pytest.fail
+    )
+    keeper.save(3, {"step": 3})
+    assert sorted(folder.rglob("*")) == before
+    assert keeper.restore()["step"] == 2

@@ -70,3 +70,13 @@ def test_an_empty_table_of_a_crash_is_started_anew(tmp_path, name):
     (tmp_path / name).write_text("")
     write(tmp_path, step=0, epoch=0, last=2)
     assert len((tmp_path / name).read_text().splitlines()) >= 2
+
+
+def test_what_a_power_cut_left_at_the_end_of_a_table_is_dropped(tmp_path):
+    write(tmp_path, step=0, epoch=0, last=4)
+    for name in ("steps.csv", "metrics.csv"):
+        with open(tmp_path / name, "a") as file:
+            file.write("\0\0\0\n5")
+    write(tmp_path, step=4, epoch=2, last=4)
+    assert len((tmp_path / "steps.csv").read_text().splitlines()) == 5
+    assert len((tmp_path / "metrics.csv").read_text().splitlines()) == 3

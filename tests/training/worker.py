@@ -1,9 +1,10 @@
 """A small app in a process of its own, for the tests of several workers.
 
-    DIE_AT_STEP=N python worker.py train --run PATH --strategy multi_worker ...
+    MOMENT=SIGNAL:STEP python worker.py train --run PATH --strategy multi_worker ...
 
-With DIE_AT_STEP the process kills itself when the rows of step N are written. Every
-validation prints a digest of the weights, so that workers can be compared.
+With MOMENT the process sends itself a signal when the results of that step are
+recorded. Every validation prints a digest of the weights, so that workers can be
+compared.
 """
 
 import dataclasses
@@ -105,20 +106,22 @@ def validate(model: keras.Model, infer, check) -> dict[str, float]:
     return {"loss": float(np.mean((infer(IMAGES).numpy() - TARGETS) ** 2))}
 
 
-def die_at(step: int) -> None:
-    """Let the process kill itself when the results of a step are recorded."""
+def raise_at(name: str, step: int) -> None:
+    """Let the process send itself a signal when the results of a step are recorded."""
     record = loop._record
 
-    def record_and_die(results, state, *arguments):
+    def record_and_raise(results, state, *arguments):
+        first = state.step + 1
         record(results, state, *arguments)
-        if state.step >= step:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if first <= step <= state.step:
+            os.kill(os.getpid(), getattr(signal, name))
 
-    loop._record = record_and_die
+    loop._record = record_and_raise
 
 
 if __name__ == "__main__":
-    if "DIE_AT_STEP" in os.environ:
-        die_at(int(os.environ["DIE_AT_STEP"]))
+    if "MOMENT" in os.environ:
+        kind, _, number = os.environ["MOMENT"].partition(":")
+        raise_at(kind, int(number))
     presets = {"tiny": Config(run=flags.Run(run=pathlib.Path("runs/tiny")))}
     sys.exit(cli.main({train: Config}, __doc__, presets=presets, task="toy"))

@@ -7,6 +7,8 @@ import tensorflow as tf
 
 from tfdl.data.sources import source
 
+_CHUNK_BYTES = 64 << 20  # one at a time, small pictures would take three times as long
+
 
 def keep_pictures(examples: source.Source, *, limit_bytes: int) -> source.Source:
     """Decode the first pictures of a source once and keep their pixels.
@@ -56,15 +58,27 @@ def keep_pictures(examples: source.Source, *, limit_bytes: int) -> source.Source
 
 def _decode(examples: source.Source, count: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Decode pictures -> (uint8 (bytes,) pixels one after another, int64 shapes)."""
-    flat = tf.data.Dataset.range(count).map(
-        lambda index: _flat(examples.load(index)["image"]),
-        num_parallel_calls=tf.data.AUTOTUNE,
-        deterministic=True,
+    chunk = min(count, max(1, _CHUNK_BYTES // int(examples.pixels[:count].max())))
+    chunks = (
+        tf.data.Dataset.range(count)
+        .map(
+            lambda index: _flat(examples.load(index)["image"]),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
+        .ragged_batch(chunk)
     )
     with tf.device("CPU:0"):
-        pixels, shapes = zip(*flat, strict=True)
-        return tf.concat(pixels, axis=0), tf.stack(shapes)
+        pixels, shapes = zip(*chunks, strict=True)
+        return tf.concat(list(map(_joined, pixels)), 0), tf.concat(shapes, 0)
 
 
 def _flat(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return tf.reshape(image, [-1]), tf.shape(image, tf.int64)
+
+
+def _joined(pictures: tf.Tensor | tf.RaggedTensor) -> tf.Tensor:
+    """Join flat pictures, which are ragged unless their size is known in the graph."""
+    if isinstance(pictures, tf.RaggedTensor):
+        return pictures.flat_values
+    return tf.reshape(pictures, [-1])

@@ -39,7 +39,7 @@ def find(place: str) -> pathlib.Path:
     Raises:
         DataError: it is in neither.
     """
-    candidates = [pathlib.Path(place).expanduser(), root() / place]
+    candidates = [pathlib.Path(os.path.expanduser(place)), root() / place]
     for candidate in candidates:
         if place and candidate.exists():
             return candidate

@@ -18,6 +18,9 @@ from tfdl.data.sources import source
 
 Prepare = Callable[[source.Sample], dict[str, tf.Tensor]]
 
+# Batches that wait; left to AUTOTUNE, they grow to hundreds on a fast pipeline.
+_PREFETCHED = 4
+
 # Streams of draws beside those of augmentation, which has 0, 1, 2 ... of a key.
 _PARTNER_STREAM, _MIX_STREAM = -1, -2
 
@@ -135,13 +138,12 @@ class Training:
                 self.example_at, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
             )
         batched = examples.batch(self.batch_size // parts, drop_remainder=True)
-        return batched.map(self.recipe.feed).prefetch(tf.data.AUTOTUNE)
+        return _as_it_stands(batched.map(self.recipe.feed).prefetch(_PREFETCHED))
 
     def example_at(self, position: tf.Tensor) -> dict[str, tf.Tensor]:
         """Compute the prepared example at a position, int64 (), of the training."""
-        index = self.number_at(position)
-        key = _key(self.seed, position // self._epoch_size, index)
-        example = self._prepared(index, key)
+        key = _key(self.seed, position, self._epoch_size)
+        example = self._prepared(self.number_at(position), key)
         if self.recipe.mix is None:
             return example
         partner_key = tf.random.experimental.stateless_fold_in(key, _PARTNER_STREAM)
@@ -203,8 +205,7 @@ class Training:
             return position % self.batch_size // part == shard.index
 
         def example(position: tf.Tensor, record) -> dict[str, tf.Tensor]:
-            key = _key(self.seed, position // size, position % size)
-            return self._prepared(record, key)
+            return self._prepared(record, _key(self.seed, position, size))
 
         epochs = tf.data.Dataset.range(first // size, -(-last // size))
         records = epochs.flat_map(epoch_records).skip(first % size).take(last - first)
@@ -228,7 +229,18 @@ def evaluation(
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
     )
-    return prepared.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+    return _as_it_stands(prepared.batch(batch_size).prefetch(_PREFETCHED))
+
+
+def _as_it_stands(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Keep tf.data from rewriting the pipeline, which is written as it should run.
+
+    To rewrite it, every new iterator copies what its functions refer to, such as all
+    the pictures that are kept in memory.
+    """
+    options = tf.data.Options()
+    options.experimental_optimization.apply_default_optimizations = False
+    return dataset.with_options(options)
 
 
 def _balanced(labels: np.ndarray, key: tf.Tensor) -> tf.Tensor:
@@ -254,7 +266,10 @@ def _positions(batch_size: int, steps: range, shard: Shard) -> tf.data.Dataset:
     return own.map(lambda k: k // part * batch_size + offset + k % part)
 
 
-def _key(seed: int, epoch: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
-    """Make the int32 (2,) seed of everything random about an example in an epoch."""
-    base = tf.stack([tf.cast(epoch, tf.int32), tf.cast(index, tf.int32)])
-    return tf.random.experimental.stateless_fold_in(base, seed)
+def _key(seed: int, position: tf.Tensor, epoch_size: int) -> tf.Tensor:
+    """Make the int32 (2,) seed of everything random about the example at a position.
+
+    By the place in the epoch, not by the example: balanced sampling may show one often.
+    """
+    parts = tf.stack([position // epoch_size, position % epoch_size])
+    return tf.random.experimental.stateless_fold_in(tf.cast(parts, tf.int32), seed)

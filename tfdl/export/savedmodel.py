@@ -33,7 +33,13 @@ def write(
 
     Raises:
         ResourceError: it cannot be written; nothing is left of it.
+        UsageError: TensorFlow could not load it from there.
     """
+    if set("[\\") & set(str(base.resolve())):
+        raise errors.UsageError(
+            f"{base}: TensorFlow cannot load a model from a path with [ or \\",
+            "name another folder",
+        )
     version = 1 + max(map(int, _versions(base)), default=0)
     unfinished = base / f".tmp-{version}-{os.getpid()}"
     sources = base / f".tmp-assets-{os.getpid()}"
@@ -46,7 +52,7 @@ def write(
         tf.saved_model.save(module, str(unfinished), signatures=dict(signatures))
         _write_texts(unfinished / "assets.extra", assets)
         os.rename(unfinished, base / str(version))
-    except OSError as error:
+    except (OSError, tf.errors.OpError) as error:
         raise errors.ResourceError(
             f"{base / str(version)} cannot be written: {error}",
             "free disk space or name another folder",

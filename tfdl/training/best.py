@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import math
 import os
 import pathlib
+import warnings
 
 import keras
 
@@ -33,11 +35,15 @@ class BestWeights(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         """Compare and write; called while averaged weights are in the model."""
         value = float(logs[self.monitor])
-        if self.best is not None and self._sign * (value - self.best) <= 0:
+        if self.best is not None and not self._improves(value):
             return
         self.best, self.best_epoch = value, epoch + 1
         if self._folder:
             save_weights(self.model, self._folder / FILE_NAME)
+
+    def _improves(self, value: float) -> bool:
+        """Compare; NaN is worse than every number."""
+        return math.isnan(self.best) or self._sign * (value - self.best) > 0
 
 
 def save_weights(model: keras.Model, path: pathlib.Path) -> None:
@@ -62,6 +68,8 @@ def save_weights(model: keras.Model, path: pathlib.Path) -> None:
         raise errors.ResourceError(
             f"{path} cannot be written: {error}", "free disk space, then run it again"
         ) from error
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def load_weights(model: keras.Model, path: pathlib.Path) -> None:
@@ -82,11 +90,13 @@ def load_weights(model: keras.Model, path: pathlib.Path) -> None:
     if digest != expected:
         raise errors.ModelFileError(
             f"{path} is damaged: its sha256 is not that of {listing.name}",
-            "run the train command again; it resumes and writes the best weights anew",
+            "run the train command again; if it has finished, add --overwrite",
         )
     try:
-        model.load_weights(path)
-    except (ValueError, OSError, KeyError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # of weights left as they were
+            model.load_weights(path)
+    except (ValueError, OSError, KeyError, UserWarning) as error:
         raise errors.ModelFileError(
             f"{path} is of another model: {json.dumps(str(error).splitlines()[0])}",
             "name the run that these weights belong to",

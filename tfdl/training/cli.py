@@ -12,9 +12,11 @@ import tensorflow as tf
 import tyro
 
 from tfdl import errors
-from tfdl.training import flags as shared_flags
+from tfdl.training import flags as shared_flags, strategy
 
 _DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# Lines of TensorFlow's messages that say where an error is and not what.
+_PLACES = ("Graph execution error", "Detected at", "<stack traces", "File ")
 
 Verbs = Mapping[Callable[[Any], None], type]
 
@@ -47,6 +49,9 @@ def main(
         return 0
     try:
         function, flags = _parse(verbs, presets, task, arguments)
+        run = getattr(flags, "run", None)
+        if isinstance(run, shared_flags.Run):
+            strategy.create(run.strategy)
         function(flags)
     except (Exception, KeyboardInterrupt) as error:
         if debug:
@@ -114,9 +119,18 @@ def _flags(kind: type, default, arguments: list[str], verb: str):
     except SystemExit as error:
         if not error.code:
             raise
+        _raise_own(error)
         message, suggestion = _first_paragraphs(said.getvalue())
         remedy = suggestion or f"{_program()} {verb} --help lists the flags"
         raise errors.UsageError(message, remedy) from None
+
+
+def _raise_own(error: BaseException | None) -> None:
+    """Raise what our own check of a flag said, before tyro put it into a box."""
+    while error is not None:
+        if isinstance(error, errors.UserError):
+            raise error from None
+        error = error.__context__
 
 
 def _first_paragraphs(box: str) -> tuple[str, str]:
@@ -140,9 +154,7 @@ def _program() -> str:
 def _explain(error: BaseException) -> tuple[str, str, int]:
     """Return (what is wrong, what mends it, exit code)."""
     text = str(error) or type(error).__name__
-    lines = [line for line in text.splitlines() if line.strip()]
-    first = lines[-1 if lines[0].startswith("in user code") else 0]  # AutoGraph's form
-    first = first.partition(" [[")[0]  # TensorFlow adds the node's name
+    first = _first_line(text)
     if isinstance(error, errors.UserError):
         return text, error.remedy, error.exit_code
     if isinstance(error, KeyboardInterrupt):
@@ -159,3 +171,11 @@ def _explain(error: BaseException) -> tuple[str, str, int]:
         return f"the memory is exhausted: {first}", remedy, 6
     remedy = "run it again with --debug and report the traceback"
     return f"{type(error).__name__}: {first}", remedy, 1
+
+
+def _first_line(text: str) -> str:
+    """Return the line that says what is wrong in a message of any length."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or [""]
+    reasons = [line for line in lines if not line.startswith(_PLACES)] or lines
+    # AutoGraph puts the reason last, TensorFlow first and the node's name after it.
+    return reasons[-1 if lines[0].startswith("in user code") else 0].partition(" [[")[0]

@@ -10,7 +10,9 @@ import keras
 import tyro
 
 from tfdl import errors
-from tfdl.training import loop, optimizers, schedules
+from tfdl.training import loop, optimizers, schedules, strategy
+
+_SEEDS = 1 << 32  # as many as NumPy takes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,8 +62,7 @@ class Data:
             value = getattr(self, name)
             if not 0 < value < 1:
                 raise errors.UsageError(
-                    f"--{name.replace('_', '-')} must be between 0 and 1. "
-                    f"Received {value}",
+                    f"{_flag(name)} must be between 0 and 1. Received {value}",
                     "0.1 is usual",
                 )
 
@@ -142,8 +143,15 @@ class Optimization:
         )
 
     def __post_init__(self):
-        at_least("--epochs", self.epochs, 1)
-        at_least("--accumulation", self.accumulation, 1)
+        choose("--optimizer", self.optimizer, optimizers.OPTIMIZERS)
+        choose("--schedule", self.schedule, schedules.DECAYS)
+        for name in ("epochs", "accumulation"):
+            at_least(_flag(name), getattr(self, name), 1)
+        for name in (
+            *("steps", "base_batch_size", "warmup_epochs", "weight_decay"),
+            *("l1", "l2", "clip_norm", "patience"),
+        ):
+            at_least(_flag(name), getattr(self, name), 0)
         if not self.learning_rate > 0:
             raise errors.UsageError(
                 f"--learning-rate must be over 0. Received {self.learning_rate}",
@@ -153,7 +161,7 @@ class Optimization:
             value = getattr(self, name)
             if not 0 <= value < 1:
                 raise errors.UsageError(
-                    f"--{name.replace('_', '-')} must be in [0, 1). Received {value}",
+                    f"{_flag(name)} must be in [0, 1). Received {value}",
                     "0 switches it off",
                 )
 
@@ -191,8 +199,13 @@ class Run:
         )
 
     def __post_init__(self):
+        choose("--strategy", self.strategy, strategy.NAMES)
         for name in ("steps_per_execution", "save_every", "keep"):
-            at_least(f"--{name.replace('_', '-')}", getattr(self, name), 1)
+            at_least(_flag(name), getattr(self, name), 1)
+        if not 0 <= self.seed < _SEEDS:
+            raise errors.UsageError(
+                f"--seed must be in [0, {_SEEDS}). Received {self.seed}", "0 is usual"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -257,7 +270,7 @@ def run_of(config, task: str) -> pathlib.Path:
         task: the folder below `runs`.
     """
     place = config.data.source.partition(":")[2] or config.data.source
-    name = f"{config.model}-{pathlib.Path(place).stem}"
+    name = f"{config.model}-{pathlib.Path(place).resolve().stem}"
     return config.run.run or pathlib.Path("runs", task, name)
 
 
@@ -288,7 +301,7 @@ def at_least(flag: str, value: float, least: float) -> None:
     Raises:
         UsageError: the value is below it.
     """
-    if value < least:
+    if not value >= least:
         raise errors.UsageError(
             f"{flag} must be at least {least}. Received {value}",
             f"set {flag} to {least} or more",
@@ -308,3 +321,7 @@ def from_config(kind: type, config: dict):
             value = pathlib.Path(value)
         values[field.name] = value
     return kind(**values)
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

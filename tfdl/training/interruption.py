@@ -3,7 +3,7 @@
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from tfdl import errors
 
@@ -21,18 +21,25 @@ class Interruption:
         """Whether a signal has come."""
         return self._signal is not None
 
-    def check(self) -> None:
+    def check(self, *, agree: Callable[[bool], int] = bool) -> None:
         """Stop here if a signal has come; for long work that loses nothing.
+
+        Args:
+            agree: whether a signal has come here -> whether one has come to any worker,
+                so that all of them stop at the same step.
 
         Raises:
             InterruptedRun: a signal has come.
         """
-        if self.is_requested:
-            raise errors.InterruptedRun(
-                f"stopped by {signal.Signals(self._signal).name}",
-                "resume with the same command",
-                exit_code=_EXIT_CODES[self._signal],
-            )
+        if not agree(self.is_requested):
+            return
+        number = self._signal or signal.SIGTERM
+        elsewhere = "" if self.is_requested else ", sent to another worker"
+        raise errors.InterruptedRun(
+            f"stopped by {signal.Signals(number).name}{elsewhere}",
+            "resume with the same command",
+            exit_code=_EXIT_CODES[number],
+        )
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:

@@ -125,12 +125,15 @@ def _writer(folder: pathlib.Path, *, step: int):
 
 
 def _cut(path: pathlib.Path, *, last: int) -> None:
-    """Drop the rows whose number is past `last`, and one that is half written."""
+    """Drop the rows whose number is past `last`, and what a crash left half written."""
     if not path.exists():
         return
     header, *rows = path.read_text().splitlines(keepends=True) or [""]
+    numbers = [row.partition(",")[0] for row in rows]
     kept = [
-        row for row in rows if row.endswith("\n") and int(row.partition(",")[0]) <= last
+        row
+        for number, row in zip(numbers, rows, strict=True)
+        if row.endswith("\n") and number.isdecimal() and int(number) <= last
     ]
     unfinished = path.with_suffix(".tmp")
     unfinished.write_text("".join([header, *kept] if last else []))

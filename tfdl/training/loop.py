@@ -6,6 +6,7 @@ in one call only on one device. This loop keeps the rest of Keras: what `compile
 """
 
 import dataclasses
+import math
 import pathlib
 from collections.abc import Callable, Sequence
 
@@ -18,6 +19,7 @@ from tfdl.training import (
     interruption,
     logbook,
     optimizers,
+    replicas,
     steps,
     strategy,
 )
@@ -94,16 +96,19 @@ def train(
     """Train, or go on with a run where its newest whole checkpoint stands.
 
     Args:
-        model: built and compiled under `where`, its optimizer built.
+        model: built and compiled under `where`, its optimizer built. A `compute_loss`
+            of its own returns the mean of the replica's batch divided by the number of
+            replicas, as every Keras loss does by itself.
         batches: steps -> distributed data set of what `model.train_step` takes.
         plan: how long, and when to save.
         folder: of this run, shared by all workers; those that are not the chief keep
             their logs in a folder of their own below it.
         where: the strategy.
         validate: measures the model on the validation split; may raise what
-            `interrupted.check` raises.
+            `interrupted.check` raises, but not where there are several workers.
         callbacks: Keras's or others; attributes that are numbers, strings or None are
-            saved and restored, so early stopping survives a crash.
+            saved and restored, so early stopping survives a crash. They hear of the
+            training's begin and end, of epochs and of the last step of every call.
         interrupted: tells when a signal asks to stop.
         warn: takes one line for each damaged checkpoint.
         names_of_step: names the examples of a step, for the message on divergence.
@@ -116,6 +121,7 @@ def train(
         InterruptedRun: a signal came; everything is saved.
         ResourceError: a checkpoint cannot be written.
         ModelFileError: every checkpoint is damaged.
+        UsageError: the workers do not see the same checkpoints.
     """
     steps.build_metrics(model, batches(range(1)), where)
     checkpoints = checkpoint.Checkpoints(
@@ -126,7 +132,13 @@ def train(
         warn=warn,
     )
     state = State(**(checkpoints.restore() or {}))
-    if state.is_stopped or (state.step >= plan.total_steps and not state.epoch_steps):
+    add = replicas.adder(where)
+    if add(state.step) != state.step * where.num_replicas_in_sync:
+        raise errors.UsageError(
+            f"--run {folder}: the workers do not stand at the same step",
+            "name a folder that all of them share, or start again with --overwrite",
+        )
+    if _is_finished(state, plan):
         return state
     own = strategy.own_folder(where, folder)
     book = logbook.Logbook(own, step=state.step, epoch=state.epoch)
@@ -141,18 +153,20 @@ def train(
 
     try:
         while state.step < plan.total_steps or state.epoch_steps:
-            if state.step == plan.epoch_end(state):
+            if state.step >= plan.epoch_end(state):
                 _end_epoch(model, state, book, watchers, validate)
                 save()
                 if state.is_stopped:
                     break
                 continue
+            if not state.epoch_steps:
+                watchers.on_epoch_begin(state.epoch)
             count = plan.next_stop(state) - state.step
             results = run_steps(iterator, tf.constant(state.step, tf.int64), count)
             _record(results, state, book, watchers, names_of_step)
             if state.step % plan.save_every == 0:
                 save()
-            interrupted.check()
+            interrupted.check(agree=add)
     except errors.InterruptedRun:
         save()
         raise
@@ -162,18 +176,24 @@ def train(
     return state
 
 
+def _is_finished(state: State, plan: Plan) -> bool:
+    """Tell whether nothing is left, not even an epoch that is not measured yet."""
+    has_all_steps = state.step == plan.total_steps and not state.epoch_steps
+    return state.is_stopped or has_all_steps or state.step > plan.total_steps
+
+
 def _record(results, state: State, book: logbook.Logbook, watchers, names_of_step):
     """Write the results of some steps down, and refuse to go on without sense."""
     first = state.step + 1
     book.steps(first, results["loss"], results["learning_rate"])
     state.step += len(results["loss"])
     last = {name: float(values[-1]) for name, values in results.items()}
-    if not all(map(_is_finite, last.values())):
+    if not all(map(math.isfinite, last.values())):
         raise _diverged(state.step, last, names_of_step(state.step - 1))
     state.epoch_steps += len(results["loss"])
     for loss in results["loss"]:  # one by one: the same however calls are cut
         state.loss_sum += float(loss)
-    if first // _SCALARS_EVERY != (state.step + 1) // _SCALARS_EVERY:
+    if (first - 1) // _SCALARS_EVERY != state.step // _SCALARS_EVERY:
         book.scalars(state.step, last)
     watchers.on_train_batch_end(state.step - 1, last)
 
@@ -208,25 +228,16 @@ def _start(callbacks, model: keras.Model, state: State) -> keras.callbacks.Callb
 
 
 def _plain_attributes(callback: keras.callbacks.Callback) -> dict:
-    plain = (bool, int, float, str, type(None))
-    return {
-        name: value
-        for name, value in vars(callback).items()
-        if not name.startswith("_") and isinstance(value, plain)
-    }
-
-
-def _is_finite(value: float) -> bool:
-    return abs(value) < float("inf")
+    kinds = (bool, int, float, str, type(None))
+    public = {n: v for n, v in vars(callback).items() if not n.startswith("_")}
+    public.pop("min_delta", None)  # Keras negates it once in the life of an object
+    return {name: value for name, value in public.items() if isinstance(value, kinds)}
 
 
 def _diverged(step: int, last: dict[str, float], names) -> errors.DivergedError:
     shown = ", ".join(names[:_NAMED_EXAMPLES])
-    more = (
-        f" and {len(names) - _NAMED_EXAMPLES} more"
-        if len(names) > (_NAMED_EXAMPLES)
-        else ""
-    )
+    unnamed = len(names) - _NAMED_EXAMPLES
+    more = f" and {unnamed} more" if unnamed > 0 else ""
     batch = f"; its batch: {shown}{more}" if names else ""
     return errors.DivergedError(
         f"step {step} has loss {last['loss']} and gradient norm "

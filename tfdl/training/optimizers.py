@@ -136,7 +136,7 @@ def freeze(model: keras.Model, *, until: str) -> None:
         until: name of the last layer to freeze, or "none".
 
     Raises:
-        UsageError: there is no layer of this name.
+        UsageError: there is no layer of this name, or nothing is left to train.
     """
     if until == "none":
         return
@@ -148,6 +148,11 @@ def freeze(model: keras.Model, *, until: str) -> None:
         )
     for layer in model.layers[: names.index(until) + 1]:
         layer.trainable = False
+    if not model.trainable_variables:
+        raise errors.UsageError(
+            f"--freeze {until}: no weights are left to train",
+            f"name an earlier one of the layers {', '.join(names)}",
+        )
 
 
 def penalize(model: keras.Model, *, l1: float = 0.0, l2: float = 0.0) -> None:

@@ -14,7 +14,6 @@ class ProgressBar(keras.callbacks.Callback):
 
     Args:
         console: where to write; its `is_terminal` decides between bar and lines.
-        step: steps done when this process starts.
         total_steps: steps of the whole training.
         batch_size: examples in a step.
     """

@@ -17,6 +17,9 @@ import tensorflow as tf
 
 from tfdl import errors
 
+_PATTERN = set("[\\")  # in a path, TensorFlow takes them for a pattern's
+_OURS_BEFORE_A_RUN = {"lock", "check"}  # `check` works in a folder before `train`
+
 
 @contextlib.contextmanager
 def opened(
@@ -37,14 +40,21 @@ def opened(
         is_chief: whether this process writes; the others leave the folder alone.
 
     Raises:
-        UsageError: another process has it, it is the run of another configuration, or
-            it cannot be a folder.
+        UsageError: another process has it, it is the run of another configuration, it
+            holds files that are no run's, or it cannot be a folder that TensorFlow
+            reads from.
     """
     if not is_chief:
         yield
         return
+    if _PATTERN & set(str(folder.resolve())):
+        raise errors.UsageError(
+            f"--run {folder}: TensorFlow cannot read from a path with [ or \\",
+            "name another --run",
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        _refuse_foreign(folder)
         lock = open(folder / "lock", "a+")  # noqa: SIM115 (held for the whole run)
     except OSError as error:
         raise errors.UsageError(
@@ -100,20 +110,41 @@ def _acquire(lock, folder: pathlib.Path) -> None:
     """Lock the file; the system lets go of it however the process ends."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+    except BlockingIOError as error:
         lock.seek(0)
         raise errors.UsageError(
             f"--run {folder} is in use by {lock.read().strip() or 'another process'}",
             "wait for it, or name another --run",
+        ) from error
+    except OSError as error:
+        raise errors.UsageError(
+            f"--run {folder} cannot be locked ({error.strerror})",
+            "name a --run on a disk that knows flock",
         ) from error
     lock.truncate(0)
     lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
     lock.flush()
 
 
+def _refuse_foreign(folder: pathlib.Path) -> None:
+    """Refuse a folder of something else, whose files --overwrite would delete."""
+    names = {path.name for path in folder.iterdir()}
+    if names >= {"config.json", "lock"}:
+        return
+    foreign = {
+        name for name in names - _OURS_BEFORE_A_RUN if not name.startswith(".tmp-")
+    }
+    if foreign:
+        raise errors.UsageError(
+            f"--run {folder} is no run, and it is not empty: it holds {min(foreign)}",
+            "name another --run",
+        )
+
+
 def _empty(folder: pathlib.Path) -> None:
-    for path in folder.iterdir():
-        if path.is_dir():
+    """Remove everything, config.json last: until then the folder is a run."""
+    for path in sorted(folder.iterdir(), key=lambda path: path.name == "config.json"):
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         elif path.name != "lock":
             path.unlink()

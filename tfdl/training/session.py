@@ -1,6 +1,8 @@
 """One `train` command from its flags to its last line, the same for every task."""
 
+import functools
 import pathlib
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -18,6 +20,7 @@ from tfdl.training import (
     optimizers,
     precision,
     progress,
+    replicas,
     run_folder,
     strategy,
 )
@@ -59,7 +62,7 @@ def train(
         build: optimizer -> compiled model; called under the strategy.
         validate: (inference, as `inference.compiled` makes it, check) -> metrics of
             the validation split; calls `check` now and then, and lets through what it
-            raises.
+            raises (nothing where there are several workers, which stop together).
         monitor: the metric that the best weights are chosen by, as "val_accuracy".
         mode: "max" or "min".
         notes: what else config.json must hold to rebuild the model.
@@ -75,7 +78,9 @@ def train(
     keras.utils.set_random_seed(run.seed)
     precision.use(optimization.precision)
     where = strategy.create(run.strategy)
-    console = rich.console.Console(highlight=False)
+    # Names of files may hold what rich would take for markup.
+    console = rich.console.Console(highlight=False, markup=False, emoji=False)
+    say = functools.partial(console.print, soft_wrap=True)
     stops = interruption.Interruption()
     plan = run.plan(
         total_steps=optimization.total_steps(feed.epoch_steps),
@@ -83,7 +88,7 @@ def train(
     )
     opened = run_folder.opened(
         folder,
-        config=run_folder.as_config(config) | notes,
+        config=run_folder.as_config(config) | notes | {"epoch_steps": plan.epoch_steps},
         free=flags.FREE_FLAGS,
         overwrite=run.overwrite,
         is_chief=strategy.is_chief(where),
@@ -97,6 +102,7 @@ def train(
         )
         model = _build(where, optimization, feed, build)
         infer = inference.compiled(model)
+        check = (lambda: None) if replicas.has_several_workers(where) else stops.check
         try:
             state = loop.train(
                 model,
@@ -104,20 +110,20 @@ def train(
                 plan=plan,
                 folder=folder,
                 where=where,
-                validate=lambda: validate(infer, stops.check),
+                validate=lambda: validate(infer, check),
                 callbacks=[
                     keeper,
                     *_early_stop(optimization.patience, monitor, mode),
                     bar,
                 ],
                 interrupted=stops,
-                warn=console.print,
+                warn=say,
                 names_of_step=feed.names_of_step,
             )
         finally:
             bar.close()
     if strategy.is_chief(where):
-        _conclude(console, folder, state, keeper)
+        _conclude(say, folder, state, keeper)
     return strategy.is_chief(where)
 
 
@@ -176,21 +182,19 @@ def _early_stop(patience: int, monitor: str, mode: str) -> list:
     return [keras.callbacks.EarlyStopping(monitor, patience=patience, mode=mode)]
 
 
-def _conclude(console, folder: pathlib.Path, state: loop.State, keeper) -> None:
+def _conclude(say, folder: pathlib.Path, state: loop.State, keeper) -> None:
     """Say what came out, where it is, and what to do next."""
-    if keeper.best is None:
-        console.print(
-            f"already finished at epoch {state.epoch} (step {state.step}); a larger "
-            "--epochs goes on",
-            soft_wrap=True,
+    if keeper.best is not None:
+        say(
+            f"best {keeper.monitor} {keeper.best:.4f} at epoch {keeper.best_epoch}, "
+            f"in {folder.resolve()}"
         )
     else:
-        console.print(
-            f"best {keeper.monitor} {keeper.best:.4f} at epoch {keeper.best_epoch}, "
-            f"in {folder.resolve()}",
-            soft_wrap=True,
-        )
-    program = f"python {sys.argv[0]}"
+        more = "a larger --epochs goes on"
+        if state.is_stopped:
+            more = "--overwrite trains anew"
+        say(f"already finished at epoch {state.epoch} (step {state.step}); {more}")
+    program, run = f"python {sys.argv[0]}", shlex.quote(str(folder))
     for verb in ("evaluate", "export"):
-        console.print(f"  {program} {verb} --run {folder}", soft_wrap=True)
-    console.print(f"  tensorboard --logdir {folder / 'events'}", soft_wrap=True)
+        say(f"  {program} {verb} --run {run}")
+    say(f"  tensorboard --logdir {shlex.quote(str(folder / 'events'))}")

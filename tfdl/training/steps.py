@@ -37,6 +37,9 @@ def compile_steps(model: keras.Model, where: tf.distribute.Strategy, seed: int):
         global batch, the norm of its gradient before clipping, and how much the step
         changed the weights, as a share of their norm. There are fewer than `count`
         rows where one is not finite; it is the last.
+
+    Raises:
+        ValueError: the model has no metric named loss.
     """
     step_once = _step_function(model, seed)
 
@@ -68,7 +71,12 @@ def compile_steps(model: keras.Model, where: tf.distribute.Strategy, seed: int):
 
 def _step_function(model: keras.Model, seed: int):
     """Build one step of one replica: (batch, step) -> float32 () measurements."""
-    loss_metric = next(m for m in model.metrics if m.name == "loss")
+    loss_metric = {metric.name: metric for metric in model.metrics}.get("loss")
+    if loss_metric is None:
+        raise ValueError(
+            "`model.metrics` must hold one named loss, which `train_step` updates and "
+            f"returns. Received {[metric.name for metric in model.metrics]}."
+        )
     weights = {id(variable) for variable in model.weights}
     seed_states = [v for v in model.variables if id(v) not in weights]
 
@@ -86,7 +94,9 @@ def _step_function(model: keras.Model, seed: int):
             "loss": logs["loss"],
             "learning_rate": learning_rate,
             "gradient_norm": tf.identity(model.optimizer.gradient_norm),
-            "update_ratio": change / tf.linalg.global_norm(before),
+            "update_ratio": tf.math.divide_no_nan(
+                change, tf.linalg.global_norm(before)
+            ),
         }
 
     return step_once

@@ -1,5 +1,6 @@
 """Chooses where the training runs: one device, several, several machines, or a TPU."""
 
+import functools
 import json
 import os
 import pathlib
@@ -9,10 +10,17 @@ import tensorflow as tf
 from tfdl import errors
 
 NAMES = ("auto", "one_device", "mirrored", "multi_worker", "tpu")
+_REMEDY = (
+    'set TF_CONFIG to {"cluster": {"worker": [HOST:PORT, ...]}, "task": {"type": '
+    '"worker", "index": N}} on every worker'
+)
 
 
 def create(name: str) -> tf.distribute.Strategy:
-    """Create the strategy of this name.
+    """Create the strategy of this name, or return the one that this process has.
+
+    Several workers must find each other before TensorFlow has computed anything, so
+    `cli.main` calls this first.
 
     Args:
         name: "one_device", the first GPU or else the CPU; "mirrored", all the GPUs or
@@ -21,22 +29,14 @@ def create(name: str) -> tf.distribute.Strategy:
             "auto", the largest of these that is there (but never the TPU).
 
     Raises:
-        UsageError: the name is unknown, or multi_worker without TF_CONFIG.
+        UsageError: the name is unknown, or TF_CONFIG is missing or wrong.
         ResourceError: there is no TPU.
     """
     if name not in NAMES:
         raise errors.UsageError(
             f"--strategy {name} is unknown", f"choose one of {', '.join(NAMES)}"
         )
-    if name == "auto":
-        name = _largest()
-    if name == "mirrored":
-        return tf.distribute.MirroredStrategy(_devices())
-    if name == "multi_worker":
-        return _multi_worker()
-    if name == "tpu":
-        return _tpu()
-    return tf.distribute.OneDeviceStrategy(_devices()[0])
+    return _create(_largest() if name == "auto" else name)
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
@@ -61,8 +61,19 @@ def own_folder(strategy: tf.distribute.Strategy, folder: pathlib.Path) -> pathli
     return own
 
 
+@functools.cache
+def _create(name: str) -> tf.distribute.Strategy:
+    if name == "mirrored":
+        return tf.distribute.MirroredStrategy(_devices())
+    if name == "multi_worker":
+        return _multi_worker()
+    if name == "tpu":
+        return _tpu()
+    return tf.distribute.OneDeviceStrategy(_devices()[0])
+
+
 def _largest() -> str:
-    cluster = json.loads(os.environ.get("TF_CONFIG", "{}")).get("cluster", {})
+    cluster = _cluster()
     if len(cluster.get("worker", [])) + len(cluster.get("chief", [])) > 1:
         return "multi_worker"
     return (
@@ -78,12 +89,20 @@ def _devices() -> list[str]:
     return [f"{kind}:{number}" for number in range(count)]
 
 
-def _multi_worker() -> tf.distribute.Strategy:
-    if "TF_CONFIG" not in os.environ:
+def _cluster() -> dict:
+    """Read the machines of each kind from TF_CONFIG; none without it."""
+    try:
+        return json.loads(os.environ.get("TF_CONFIG", "{}")).get("cluster", {})
+    except (ValueError, AttributeError) as error:
         raise errors.UsageError(
-            "--strategy multi_worker needs the environment variable TF_CONFIG",
-            'set it to {"cluster": {"worker": [HOST:PORT, ...]}, "task": {"type": '
-            '"worker", "index": N}} on every worker',
+            f"the environment variable TF_CONFIG is no JSON object ({error})", _REMEDY
+        ) from error
+
+
+def _multi_worker() -> tf.distribute.Strategy:
+    if not _cluster():
+        raise errors.UsageError(
+            "--strategy multi_worker needs the environment variable TF_CONFIG", _REMEDY
         )
     return tf.distribute.MultiWorkerMirroredStrategy()
 

@@ -56,7 +56,7 @@ def _check_features(builder, name: str) -> None:
     for key, kind in wanted.items():
         if key not in features or not isinstance(features[key], kind):
             raise errors.DataError(
-                f"tfds:{name} has {', '.join(features)} and no `{key}` of kind "
+                f"tfds:{name} has {', '.join(sorted(features))} and no `{key}` of kind "
                 f"{kind.__name__}",
                 "name a data set for classification",
             )

@@ -128,7 +128,9 @@ def prepare_image(image: tf.Tensor, *, image_size: int, channels: int) -> tf.Ten
     Returns:
         float32 (image_size, image_size, channels) in [0, 1].
     """
-    image = _with_channels(tf.cast(image, tf.float32) / 255.0, channels)
+    # A graph would turn a division into a product, and join it with that of the luma:
+    # as it stands, graph and eager agree to the last bit.
+    image = _with_channels(tf.cast(image, tf.float32), channels) * (1 / 255)
     height, width = tf.unstack(tf.shape(image)[:2])
     side = tf.minimum(height, width)
     top, left = (height - side) // 2, (width - side) // 2

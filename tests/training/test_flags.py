@@ -1,0 +1,163 @@
+import dataclasses
+import pathlib
+
+import pytest
+
+from tfdl import errors
+from tfdl.training import flags, run_folder
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    data: flags.Data = dataclasses.field(default_factory=flags.Data)
+    optimization: flags.Optimization = dataclasses.field(
+        default_factory=flags.Optimization
+    )
+    run: flags.Run = dataclasses.field(default_factory=flags.Run)
+    model: str = "lenet5"
+
+
+def names(kind):
+    return {field.name for field in dataclasses.fields(kind)}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "value"),
+    [
+        (flags.Data, "image_size", 0),
+        (flags.Data, "batch_size", 0),
+        (flags.Data, "num_examples", 0),
+        (flags.Data, "cache_mb", -1),
+        (flags.Data, "validation_fraction", 0.0),
+        (flags.Data, "test_fraction", 1.0),
+        (flags.Optimization, "epochs", 0),
+        (flags.Optimization, "steps", -1),
+        (flags.Optimization, "accumulation", 0),
+        (flags.Optimization, "learning_rate", 0.0),
+        (flags.Optimization, "learning_rate", float("nan")),
+        (flags.Optimization, "base_batch_size", -1),
+        (flags.Optimization, "warmup_epochs", -0.5),
+        (flags.Optimization, "weight_decay", -0.1),
+        (flags.Optimization, "l1", -0.1),
+        (flags.Optimization, "l2", float("nan")),
+        (flags.Optimization, "clip_norm", -1.0),
+        (flags.Optimization, "patience", -1),
+        (flags.Optimization, "label_smoothing", 1.0),
+        (flags.Optimization, "average", 1.0),
+        (flags.Run, "steps_per_execution", 0),
+        (flags.Run, "save_every", 0),
+        (flags.Run, "keep", 0),
+        (flags.Run, "seed", -1),
+        (flags.Run, "seed", 1 << 32),
+    ],
+)
+def test_a_number_out_of_its_range_is_refused_at_once(kind, name, value):
+    flag = f"--{name.replace('_', '-')}"
+    with pytest.raises(errors.UsageError, match=f"{flag} must be .*Received") as caught:
+        kind(**{name: value})
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "value", "meant"),
+    [
+        (flags.Optimization, "optimizer", "adma", "adam"),
+        (flags.Optimization, "schedule", "cosin", "cosine"),
+        (flags.Run, "strategy", "miror", "mirrored"),
+    ],
+)
+def test_a_misspelt_name_is_refused_at_once_with_the_nearest(kind, name, value, meant):
+    message = f"--{name} {value} is unknown. Did you mean {meant}?"
+    with pytest.raises(errors.UsageError, match=message):
+        kind(**{name: value})
+
+
+def test_a_name_that_is_near_none_is_not_guessed():
+    with pytest.raises(errors.UsageError) as caught:
+        flags.choose("--model", "zzz", ["lenet5", "resnet18"])
+    assert str(caught.value) == "--model zzz is unknown."
+    assert caught.value.remedy == "choose one of lenet5, resnet18"
+    assert flags.choose("--model", "lenet5", {"lenet5": 1}) == "lenet5"
+
+
+def test_steps_count_before_epochs():
+    assert flags.Optimization(epochs=3).total_steps(10) == 30
+    assert flags.Optimization(epochs=3, steps=7).total_steps(10) == 7
+
+
+def test_the_schedule_counts_updates_and_its_peak_follows_the_batch():
+    optimization = flags.Optimization(
+        epochs=4,
+        learning_rate=0.1,
+        base_batch_size=256,
+        schedule="linear",
+        warmup_epochs=1,
+        end_rate=0.5,
+        accumulation=2,
+    )
+    optimizer = optimization.build_optimizer(epoch_steps=20, batch_size=128)
+    schedule = optimizer._learning_rate
+    # 40 updates, 10 of them warm-up, from 0.1 * 128 / 256 down to half of it
+    for update, rate in ((0, 0.005), (9, 0.05), (10, 0.05), (25, 0.0375), (40, 0.025)):
+        assert float(schedule(update)) == pytest.approx(rate, rel=1e-5)
+
+
+def test_every_free_flag_is_a_flag():
+    assert set(flags.FREE_FLAGS) <= names(flags.Data) | names(
+        flags.Optimization
+    ) | names(flags.Run)
+
+
+def test_flag_names_never_clash():
+    kinds = (flags.Data, flags.Optimization, flags.Run)
+    assert sum(map(len, map(names, kinds))) == len(set.union(*map(names, kinds)))
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("synthetic", "lenet5-synthetic"),
+        ("folder:photos/cats.zip", "lenet5-cats"),
+        ("folder:photos/cats/", "lenet5-cats"),
+        ("folder:.", f"lenet5-{pathlib.Path.cwd().name}"),
+        ("tfds:beans", "lenet5-beans"),
+    ],
+)
+def test_the_default_run_is_named_from_task_model_and_data(source, name):
+    config = Config(data=flags.Data(source))
+    assert flags.run_of(config, "classify") == pathlib.Path("runs", "classify", name)
+
+
+def test_a_run_that_is_named_is_taken():
+    config = Config(run=flags.Run(run=pathlib.Path("my run")))
+    assert flags.run_of(config, "classify") == pathlib.Path("my run")
+
+
+def test_flags_come_back_from_config_json():
+    config = Config(
+        data=flags.Data("folder:x", cache_dir=pathlib.Path("c")),
+        optimization=flags.Optimization(epochs=3, average=0.5),
+        run=flags.Run(run=pathlib.Path("runs/größe")),
+        model="resnet18",
+    )
+    saved = run_folder.as_config(config) | {"class_names": ["cat"]}
+    assert flags.from_config(Config, saved) == config
+    assert flags.from_config(Config, run_folder.as_config(Config())) == Config()
+
+
+def test_flags_that_a_newer_version_adds_take_their_defaults():
+    saved = run_folder.as_config(Config())
+    del saved["optimization"]["label_smoothing"], saved["model"]
+    assert flags.from_config(Config, saved) == Config()
+
+
+def test_the_plan_follows_the_flags():
+    run = flags.Run(steps_per_execution=4, save_every=10, keep=3, seed=5)
+    plan = run.plan(total_steps=100, epoch_steps=7)
+    assert dataclasses.astuple(plan) == (100, 7, 4, 10, 3, 5)
+
+
+def test_reading_counts_the_cache_in_bytes_and_finds_the_home():
+    reading = flags.Data("mnist:x", cache_mb=3).reading()
+    assert (reading["spec"], reading["cache_bytes"]) == ("mnist:x", 3 * 2**20)
+    assert reading["cache_dir"] == pathlib.Path.home() / ".cache" / "tfdl"

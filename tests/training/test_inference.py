@@ -1,0 +1,60 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfdl.training import inference
+
+IMAGES = np.random.RandomState(0).rand(5, 4, 4, 1).astype("float32")
+
+
+def model():
+    inputs = keras.Input((4, 4, 1))
+    x = keras.layers.BatchNormalization()(inputs)
+    x = keras.layers.Dropout(0.9)(keras.layers.Flatten()(x))
+    outputs = {"wide": keras.layers.Dense(3)(x), "narrow": keras.layers.Dense(1)(x)}
+    return keras.Model(inputs, outputs)
+
+
+def batches(size):
+    numbers = np.arange(len(IMAGES))
+    whole = tf.data.Dataset.from_tensor_slices({"image": IMAGES, "number": numbers})
+    return whole.batch(size)
+
+
+def test_every_row_is_answered_as_keras_does_also_of_a_smaller_last_batch():
+    network = model()
+    expected = network.predict(IMAGES, verbose=0)
+    pairs = list(inference.outputs(inference.compiled(network), batches(2)))
+    assert [len(batch["number"]) for _, batch in pairs] == [2, 2, 1]
+    for name in ("wide", "narrow"):
+        answers = np.concatenate([answer[name] for answer, _ in pairs])
+        np.testing.assert_allclose(answers, expected[name], rtol=1e-5, atol=1e-6)
+    numbers = np.concatenate([batch["number"] for _, batch in pairs])
+    np.testing.assert_array_equal(numbers, np.arange(5))
+
+
+def test_one_trace_serves_every_batch_size_and_later_weights():
+    network = model()
+    infer = inference.compiled(network)
+    first = infer(IMAGES[:1])["narrow"].numpy()
+    infer(IMAGES)
+    network.set_weights([weight + 1 for weight in network.get_weights()])
+    assert infer.experimental_get_tracing_count() == 1
+    changed = network(IMAGES[:1], training=False)["narrow"]
+    np.testing.assert_allclose(infer(IMAGES[:1])["narrow"], changed, rtol=1e-6)
+    assert not np.allclose(first, changed)
+
+
+def test_what_check_raises_ends_the_work_before_the_next_batch():
+    calls = []
+
+    def check():
+        calls.append(1)
+        if len(calls) == 2:
+            raise InterruptedError
+
+    answers = inference.outputs(inference.compiled(model()), batches(2), check=check)
+    next(answers)
+    with pytest.raises(InterruptedError):
+        next(answers)
