@@ -154,6 +154,11 @@ def test_replicas_of_a_strategy_share_each_batch(make_training, mirrored_strateg
     np.testing.assert_array_equal(shown, numbers(training, range(1, 3)))
 
 
+def test_the_size_of_a_batch_is_known_in_the_graph(make_training):
+    dataset = make_training(batch_size=8).batches(range(2), pipeline.Shard(0, 2, 2))
+    assert dataset.element_spec["number"].shape.as_list() == [2]
+
+
 def test_no_steps_are_no_batches(make_training):
     assert not batches(make_training(), range(5, 5))
 
@@ -348,21 +353,27 @@ def test_partners_change_between_epochs_and_are_anyone(mixing):
 
 
 def test_nothing_random_shares_a_seed(make_source):
-    """Not the augmentations of both partners, nor the choice of one, nor the mixing."""
+    """Not augmentation of either partner, nor mixing, nor the choice of a partner."""
 
     def second(sample, *, seed):
         return sample | {"second seed": seed}
 
     def prepared(sample):
-        return {name: value for name, value in sample.items() if "seed" in name}
+        seeds = {name: value for name, value in sample.items() if "seed" in name}
+        return seeds | {"number": tf.cast(sample["image"][0, 0, 1], tf.int64)}
 
     recipe = pipeline.Recipe(prepared, [noted, second], mix=pair)
     examples = make_source([0] * 20)
     training = pipeline.Training(examples, recipe, batch_size=20, seed=5)
     [batch] = batches(training, range(1))
-    seeds = np.concatenate([batch[name] for name in sorted(batch)])
-    assert len(batch) == 5
-    assert len(np.unique(seeds, axis=0)) == 100
+    seeds = [values for name, values in batch.items() if "seed" in name]
+    assert len(np.unique(np.concatenate(seeds), axis=0)) == 5 * 20
+    for values in seeds:
+        drawn = [
+            tf.random.stateless_uniform([], seed, maxval=20, dtype=tf.int64)
+            for seed in values
+        ]
+        assert np.mean(batch["partner number"] == np.array(drawn)) < 0.5
 
 
 def test_partners_are_balanced_as_well(lopsided):

@@ -103,15 +103,15 @@ def evaluated(stream):
 
 @pytest.mark.parametrize("shards", [1, 3])
 def test_train_is_cut_into_the_splits_that_are_missing(prepare, read, shards):
-    prepare(shards=shards)
+    prepare(shards=shards, count=100)
     sources = read()
     assert {split: len(stream) for split, stream in sources.items()} == {
-        "train": 35,
-        "validation": 5,
-        "test": 10,
+        "train": 70,
+        "validation": 10,
+        "test": 20,
     }
     shown = [evaluated(stream) for stream in sources.values()]
-    assert sorted(sum(shown, [])) == list(range(NUM_EXAMPLES))
+    assert sorted(sum(shown, [])) == list(range(100))
     assert sources["train"].class_names == ("even", "odd")
     assert evaluated(sources["train"]) == shown[0]
 

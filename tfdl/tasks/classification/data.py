@@ -32,6 +32,8 @@ def read(
 ) -> dict[str, source.Source | source.Stream]:
     """Open train, validation and test of a data set, with no picture in two of them.
 
+    Only the splits of a tfds: set are taken as they are.
+
     Args:
         spec: "synthetic", "mnist:PATH", "folder:PATH" or "tfds:NAME".
         cache_dir: where drawings, archives and scans are kept.
