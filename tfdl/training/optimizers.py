@@ -176,6 +176,9 @@ def averaged_weights(model: keras.Model) -> Iterator[None]:
 
     Keras's own SwapEMAWeights swaps by adding and subtracting, which rounds: weights
     would come back changed. Nothing happens where no average is kept.
+
+    The running averages of normalisation stay those of the current weights: they fit
+    the averaged ones once the learning rate has decayed, and less well before.
     """
     if not getattr(model.optimizer, "use_ema", False):
         yield
