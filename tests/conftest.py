@@ -17,8 +17,9 @@ tf.config.set_logical_device_configuration(
 
 
 @pytest.fixture(autouse=True)
-def _float32():
-    """Undo a test's number format."""
+def _fresh_globals():
+    """Undo what a test before set: the seed, then its own number format."""
+    tf.random.set_seed(1)
     yield
     keras.config.set_dtype_policy("float32")
 

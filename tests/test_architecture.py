@@ -19,7 +19,7 @@ LEVELS = {
     "analysis": {"errors", "ops", "layers", "drawing", "backbones", "data"},
     "compression": {"errors", "ops", "layers", "drawing", "backbones", "data"},
     "training": {"errors", "ops", "drawing"},
-    "export": {"errors", "ops", "drawing"},
+    "export": {"errors", "ops", "drawing", "quiet"},
     "serving": {"errors", "ops", "drawing"},
 }
 BANNED_NAMES = {"utils", "common", "helpers", "misc", "base", "core"}

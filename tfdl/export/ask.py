@@ -7,6 +7,7 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
+import tfdl.quiet  # noqa: F401  # isort: skip
 import tensorflow as tf
 
 from tfdl import errors

@@ -76,6 +76,8 @@ def train(
     run, optimization = config.run, config.optimization
     tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(run.seed)
+    # A data set cannot be shuffled by a tensor's seed while TensorFlow's own is 0.
+    tf.random.set_seed(run.seed + 1)
     precision.use(optimization.precision)
     where = strategy.create(run.strategy)
     # Names of files may hold what rich would take for markup.
