@@ -158,8 +158,10 @@ def test_files_hold_what_was_drawn(tmp_path):
 
 def test_finished_folder_is_left_alone(tmp_path, monkeypatch):
     synthetic.write(tmp_path / "set", **SETTINGS)
+    written = (tmp_path / "set" / "annotations.json").stat().st_mtime_ns
     monkeypatch.setattr(synthetic, "draw", None)
     synthetic.write(tmp_path / "set", **SETTINGS)
+    assert (tmp_path / "set" / "annotations.json").stat().st_mtime_ns == written
 
 
 def test_interrupted_write_leaves_nothing(tmp_path, monkeypatch):
