@@ -10,15 +10,16 @@ ROOT = pathlib.Path(__file__).parent.parent
 LEVELS = {
     "errors": set(),
     "quiet": set(),
+    "findings": {"errors"},
     "ops": {"errors"},
     "layers": {"errors", "ops"},
     "drawing": {"errors", "ops"},
     "backbones": {"errors", "ops", "layers"},
     "data": {"errors", "ops", "drawing"},
-    "tasks": {"errors", "ops", "layers", "drawing", "backbones", "data"},
+    "tasks": {"errors", "findings", "ops", "layers", "drawing", "backbones", "data"},
     "analysis": {"errors", "ops", "layers", "drawing", "backbones", "data"},
     "compression": {"errors", "ops", "layers", "drawing", "backbones", "data"},
-    "training": {"errors", "ops", "drawing"},
+    "training": {"errors", "findings", "ops", "drawing"},
     "export": {"errors", "ops", "drawing", "quiet"},
     "serving": {"errors", "ops", "drawing"},
 }
