@@ -169,3 +169,14 @@ def test_drawn_pictures_survive_a_file(tmp_path):
     drawn = pictures.boxes(GREY, [(1, 2, 30, 40)], labels=[0], class_names=NAMES)
     Image.fromarray(drawn).save(tmp_path / "drawn.png")
     np.testing.assert_array_equal(Image.open(tmp_path / "drawn.png"), drawn)
+
+
+def test_thumbnails_are_squares_of_pictures_of_any_size():
+    images = [np.zeros((8, 8, 1), np.float32), np.zeros((60, 30, 3), np.uint8)]
+    found = pictures.thumbnails(images, side=24)
+    assert found.shape == (2, 24, 24, 3)
+    assert found.dtype == np.uint8
+    assert not found[0].any()
+    assert not found[1, :, :12].any()
+    assert (found[1, :, 12:] == 255).all()
+    assert pictures.thumbnails([], side=24).shape == (0, 24, 24, 3)

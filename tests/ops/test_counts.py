@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-import scipy.stats
 from sklearn import metrics as oracle
 
 from tfdl import errors
@@ -122,6 +121,19 @@ class TestAveragePrecision:
             counts.average_precision([0.1, 0.2], [0, 0])
 
 
+class TestMeanCurve:
+    def test_of_steps_is_right_by_hand(self):
+        curves = [([0.25, 0.5], [1.0, 0.4]), ([0.0, 1.0], [0.0, 0.2])]
+        x, y = counts.mean_curve(curves, stepwise=True, num_points=5)
+        np.testing.assert_allclose(x, [0, 0.25, 0.5, 0.75, 1])
+        np.testing.assert_allclose(y, [0.5, 0.6, 0.3, 0.1, 0.1])
+
+    def test_of_lines_is_right_by_hand(self):
+        curves = [([0, 0, 1], [0, 1, 1]), ([0, 1], [0, 1])]
+        _, y = counts.mean_curve(curves, stepwise=False, num_points=3)
+        np.testing.assert_allclose(y, [0.5, 0.75, 1])
+
+
 class TestTopKAccuracy:
     def test_is_right_by_hand(self):
         scores = [[0.5, 0.3, 0.2], [0.5, 0.3, 0.2]]
@@ -147,60 +159,49 @@ class TestTopKAccuracy:
         assert counts.top_k_accuracy(scores, np.arange(70) % 7, k=2) == 2 / 7
 
 
-class TestExpectedCalibrationError:
+class TestFScoreCurve:
     def test_is_right_by_hand(self):
-        # Half the examples: 0.9 sure and 0.5 right; the others 0.6 sure and all right.
-        error = counts.expected_calibration_error([0.9, 0.9, 0.6, 0.6], [1, 0, 1, 1])
-        assert error == pytest.approx((0.4 + 0.4) / 2)
+        # Positive from the top: 1, 1, 2, 2 right of 1, 2, 3, 4 named, of 2 there are.
+        f_scores, thresholds = counts.f_score_curve([4, 3, 2, 1], [1, 0, 1, 0])
+        np.testing.assert_allclose(f_scores, [2 / 3, 2 / 4, 4 / 5, 4 / 6])
+        np.testing.assert_allclose(thresholds, [4, 3, 2, 1])
 
-    def test_equals_a_loop_over_bins(self):
-        rng = np.random.default_rng(0)
-        confidences = np.append(rng.random(300), [0.0, 1.0])
-        is_right = rng.random(302) < confidences**2
-        expected = 0.0
-        for low in np.arange(10) / 10:
-            high = 1.1 if low == 0.9 else low + 0.1  # the last bin is closed
-            chosen = (confidences >= low) & (confidences < high)
-            gap = abs(is_right[chosen].mean() - confidences[chosen].mean())
-            expected += gap * chosen.mean()
-        error = counts.expected_calibration_error(confidences, is_right, num_bins=10)
-        assert error == pytest.approx(expected, abs=1e-9)
+    @pytest.mark.parametrize("beta", [1, 2])
+    def test_equals_scikit_learn_at_every_threshold(self, beta):
+        scores, labels = draw(num_examples=60, decimals=1)
+        positives = labels == 2
+        f_scores, thresholds = counts.f_score_curve(scores[:, 2], positives, beta=beta)
+        expected = [
+            oracle.fbeta_score(positives, scores[:, 2] >= threshold, beta=beta)
+            for threshold in thresholds
+        ]
+        np.testing.assert_allclose(f_scores, expected, rtol=0, atol=1e-9)
+
+    def test_of_negatives_alone_is_zero(self):
+        f_scores, _ = counts.f_score_curve([0.1, 0.2], [0, 0])
+        np.testing.assert_array_equal(f_scores, 0)
 
 
-class TestBootstrapInterval:
-    @pytest.mark.parametrize("statistic", [np.mean, np.median])
-    def test_equals_scipy_draw_by_draw(self, statistic, monkeypatch):
-        monkeypatch.setattr(counts, "_MAX_RESAMPLED", 2000)  # so that blocks are used
-        values = np.random.default_rng(0).normal(size=60)
-        expected = scipy.stats.bootstrap(
-            (values,),
-            statistic,
-            n_resamples=500,
-            confidence_level=0.9,
-            method="percentile",
-            rng=np.random.default_rng(3),
-        ).confidence_interval
-        interval = counts.bootstrap_interval(
-            values,
-            rng=np.random.default_rng(3),
-            statistic=statistic,
-            num_resamples=500,
-            confidence=0.9,
+class TestConfusionsAt:
+    def test_are_right_by_hand(self):
+        found = counts.confusions_at(
+            [0.9, 0.5, 0.5, 0.1], [1, 1, 0, 0], thresholds=[0, 0.5, 0.6, 1]
         )
-        np.testing.assert_allclose(interval, expected, rtol=0, atol=1e-9)
+        right, alarms, rejected, missed = found.tolist()
+        assert right == [2, 2, 1, 0]
+        assert alarms == [2, 1, 0, 0]
+        assert rejected == [0, 1, 2, 2]
+        assert missed == [0, 0, 1, 2]
 
-    def test_of_an_accuracy_is_that_of_the_normal_approximation(self):
-        values = np.arange(2000) < 1800
-        low, high = counts.bootstrap_interval(values, rng=np.random.default_rng(0))
-        half_width = 1.96 * np.sqrt(0.9 * 0.1 / 2000)
-        assert low == pytest.approx(0.9 - half_width, abs=0.002)
-        assert high == pytest.approx(0.9 + half_width, abs=0.002)
-
-    def test_of_one_example_is_that_example(self):
-        assert counts.bootstrap_interval([0.3], rng=np.random.default_rng(0)) == (
-            0.3,
-            0.3,
-        )
+    def test_equal_scikit_learn(self):
+        scores, labels = draw(decimals=1)
+        thresholds = np.linspace(0, 1.3, 14)
+        found = counts.confusions_at(scores[:, 2], labels == 2, thresholds=thresholds)
+        for threshold, (right, alarms, rejected, missed) in zip(
+            thresholds, found.T, strict=True
+        ):
+            matrix = oracle.confusion_matrix(labels == 2, scores[:, 2] >= threshold)
+            assert matrix.tolist() == [[rejected, alarms], [missed, right]]
 
 
 @pytest.mark.parametrize(
@@ -211,8 +212,7 @@ class TestBootstrapInterval:
         lambda: counts.precision_recall_curve(NO_EXAMPLES, NO_EXAMPLES),
         lambda: counts.average_precision(NO_EXAMPLES, NO_EXAMPLES),
         lambda: counts.top_k_accuracy(np.zeros((0, 3)), NO_EXAMPLES, k=1),
-        lambda: counts.expected_calibration_error(NO_EXAMPLES, NO_EXAMPLES),
-        lambda: counts.bootstrap_interval(NO_EXAMPLES, rng=np.random.default_rng(0)),
+        lambda: counts.f_score_curve(NO_EXAMPLES, NO_EXAMPLES),
     ],
 )
 def test_no_examples_are_refused(count):

@@ -56,6 +56,23 @@ def grid(
     return np.array(page)
 
 
+def thumbnails(images: Sequence[np.ndarray], *, side: int) -> np.ndarray:
+    """Fit pictures into squares, white where they are not square.
+
+    Args:
+        images: any number, their sizes may differ.
+        side: of the squares, in pixels.
+
+    Returns:
+        uint8 (images, side, side, 3).
+    """
+    squares = np.full((len(images), side, side, 3), 255, np.uint8)
+    for square, image in zip(squares, images, strict=True):
+        small = np.array(_fitted(image, side))
+        square[: small.shape[0], : small.shape[1]] = small
+    return squares
+
+
 def boxes(
     image: np.ndarray,
     boxes: np.ndarray,

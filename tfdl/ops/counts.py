@@ -4,14 +4,11 @@ NumPy and not `keras.ops`: a metric is computed once, from all examples, in floa
 a curve has as many points as there are distinct scores, a shape no graph knows.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import numpy as np
 
 from tfdl import errors
-
-# Resampled values held at once: 32 MB of float64.
-_MAX_RESAMPLED = 4_000_000
 
 
 def confusion_matrix(
@@ -31,7 +28,7 @@ def confusion_matrix(
         UsageError: no examples, different lengths or a class out of range.
     """
     labels, predictions = np.asarray(labels), np.asarray(predictions)
-    _check_examples(labels=labels, predictions=predictions)
+    check_examples(labels=labels, predictions=predictions)
     for name, classes in {"labels": labels, "predictions": predictions}.items():
         if classes.min() < 0 or classes.max() >= num_classes:
             raise errors.UsageError(
@@ -168,6 +165,32 @@ def average_precision(scores: np.ndarray, positives: np.ndarray) -> float:
     return float(np.sum(np.diff(recall) * precision[1:]))
 
 
+def mean_curve(
+    curves: Sequence[tuple[np.ndarray, np.ndarray]],
+    *,
+    stepwise: bool,
+    num_points: int = 501,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Average curves over [0, 1], as the macro mean over classes does.
+
+    Args:
+        curves: pairs of x, float (points,), ascending in [0, 1], and y; at least one.
+        stepwise: True, y between two points is that of the next, and 0 after the last,
+            as of F-score against threshold and precision against recall; False, it is
+            interpolated, as of a ROC curve.
+        num_points: of the result.
+
+    Returns:
+        x, float64 (num_points,) from 0 to 1, and y, the mean there.
+    """
+    grid = np.linspace(0, 1, num_points)
+    if stepwise:
+        sampled = [np.append(y, 0.0)[np.searchsorted(x, grid)] for x, y in curves]
+    else:
+        sampled = [np.interp(grid, x, y) for x, y in curves]
+    return grid, np.mean(sampled, axis=0)
+
+
 def top_k_accuracy(scores: np.ndarray, labels: np.ndarray, *, k: int) -> float:
     """Compute the share of examples whose class is among the k best scores.
 
@@ -186,83 +209,95 @@ def top_k_accuracy(scores: np.ndarray, labels: np.ndarray, *, k: int) -> float:
         UsageError: no examples or different lengths.
     """
     scores, labels = np.asarray(scores), np.asarray(labels)
-    _check_examples(scores=scores, labels=labels)
+    check_examples(scores=scores, labels=labels)
     own = np.take_along_axis(scores, labels[:, np.newaxis], axis=1)
     is_lower_class = np.arange(scores.shape[1]) < labels[:, np.newaxis]
     is_ahead = (scores > own) | ((scores == own) & is_lower_class)
     return float(np.mean(is_ahead.sum(axis=1) < k))
 
 
-def expected_calibration_error(
-    confidences: np.ndarray, is_right: np.ndarray, *, num_bins: int = 15
-) -> float:
-    """Measure how far confidence is from accuracy.
+def f_score_curve(
+    scores: np.ndarray, positives: np.ndarray, *, beta: float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Trace the F-score of a two-class score against the threshold.
 
-    Guo et al., On Calibration of Modern Neural Networks, 2017, section 2: the mean over
-    bins of equal width of |accuracy - mean confidence|, weighted by their examples.
+    Van Rijsbergen, Information Retrieval, 1979, chapter 7: the harmonic mean of
+    precision and recall, recall weighing `beta` times as much.
 
     Args:
-        confidences: float (examples,) in [0, 1], the probability of the answer given.
-        is_right: bool (examples,), whether that answer was right.
-        num_bins: how many bins, 15 in the paper.
+        scores: float (examples,), higher for what looks positive.
+        positives: bool (examples,), the truth.
+        beta: 1 for F1.
 
     Returns:
-        The error in [0, 1].
+        f_scores: float64 (points,) in [0, 1]; 0 where there is no positive example.
+        thresholds: float64 (points,), the distinct scores, falling; an example counts
+            as positive when its score is at least the threshold.
+
+    Raises:
+        UsageError: no examples, different lengths or NaN.
+    """
+    true_positives, false_positives, thresholds = _counts_by_threshold(
+        scores, positives
+    )
+    weighted = (1 + beta**2) * true_positives
+    whole = beta**2 * true_positives[-1] + true_positives + false_positives
+    return weighted / whole, thresholds
+
+
+def confusions_at(
+    scores: np.ndarray, positives: np.ndarray, *, thresholds: np.ndarray
+) -> np.ndarray:
+    """Count the four outcomes of a two-class score at given thresholds.
+
+    Args:
+        scores: float (examples,), higher for what looks positive.
+        positives: bool (examples,), the truth.
+        thresholds: float (thresholds,), in any order; an example counts as positive
+            when its score is at least the threshold.
+
+    Returns:
+        int64 (4, thresholds): true positives, false positives, true negatives and
+        false negatives.
+
+    Raises:
+        UsageError: no examples, different lengths or NaN.
+    """
+    true_positives, false_positives, distinct = _counts_by_threshold(scores, positives)
+    places = np.searchsorted(-distinct, -np.asarray(thresholds, np.float64), "right")
+    hits, alarms = (
+        np.append(0, counted)[places] for counted in (true_positives, false_positives)
+    )
+    return np.stack(
+        [hits, alarms, false_positives[-1] - alarms, true_positives[-1] - hits]
+    )
+
+
+def check_examples(**arrays: np.ndarray) -> None:
+    """Check that arrays hold one entry for each of the same examples.
 
     Raises:
         UsageError: no examples or different lengths.
     """
-    confidences = np.asarray(confidences, np.float64)
-    is_right = np.asarray(is_right, np.float64)
-    _check_examples(confidences=confidences, is_right=is_right)
-    bins = np.minimum((confidences * num_bins).astype(np.int64), num_bins - 1)
-    gaps = np.bincount(bins, is_right - confidences, minlength=num_bins)
-    return float(np.sum(np.abs(gaps)) / len(confidences))
-
-
-def bootstrap_interval(
-    values: np.ndarray,
-    *,
-    rng: np.random.Generator,
-    statistic: Callable[..., np.ndarray] = np.mean,
-    num_resamples: int = 1000,
-    confidence: float = 0.95,
-) -> tuple[float, float]:
-    """Bound a statistic of a sample by the percentile bootstrap.
-
-    Efron and Tibshirani, An Introduction to the Bootstrap, 1993, section 13.3.
-
-    Args:
-        values: float (examples,), one value per example, such as right = 1, wrong = 0.
-        rng: the source of the resamples; the same state gives the same interval.
-        statistic: a function of values (resamples, examples) and `axis` like `np.mean`.
-        num_resamples: how many resamples.
-        confidence: the share of the resampled statistics inside the interval.
-
-    Returns:
-        The lower and the upper bound.
-
-    Raises:
-        UsageError: no examples.
-    """
-    values = np.asarray(values, np.float64)
-    _check_examples(values=values)
-    block_size = max(1, _MAX_RESAMPLED // len(values))
-    statistics = []
-    for start in range(0, num_resamples, block_size):
-        num_rows = min(block_size, num_resamples - start)
-        positions = rng.integers(0, len(values), (num_rows, len(values)))
-        statistics.append(statistic(values[positions], axis=-1))
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(np.concatenate(statistics), [tail, 1 - tail])
-    return float(low), float(high)
+    lengths = {name: len(array) for name, array in arrays.items()}
+    names = " and ".join(f"`{name}`" for name in lengths)
+    if len(set(lengths.values())) > 1:
+        raise errors.UsageError(
+            f"{names} must have the same length. Received {lengths}.",
+            "Pass one entry per example in each.",
+        )
+    if 0 in lengths.values():
+        raise errors.UsageError(
+            f"{names} must hold at least one example. Received none.",
+            "Evaluate on a split that is not empty.",
+        )
 
 
 def _counts_by_threshold(scores, positives):
     """Return the true and false positives at each distinct score, falling."""
     scores = np.asarray(scores, np.float64)
     positives = np.asarray(positives, bool)
-    _check_examples(scores=scores, positives=positives)
+    check_examples(scores=scores, positives=positives)
     if np.isnan(scores).any():
         raise errors.UsageError(
             f"`scores` must be numbers. Received {np.isnan(scores).sum()} NaN.",
@@ -278,18 +313,3 @@ def _counts_by_threshold(scores, positives):
 
 def _ratio(part, whole):
     return np.divide(part, whole, out=np.zeros(np.shape(part)), where=whole > 0)
-
-
-def _check_examples(**arrays):
-    lengths = {name: len(array) for name, array in arrays.items()}
-    names = " and ".join(f"`{name}`" for name in lengths)
-    if len(set(lengths.values())) > 1:
-        raise errors.UsageError(
-            f"{names} must have the same length. Received {lengths}.",
-            "Pass one entry per example in each.",
-        )
-    if 0 in lengths.values():
-        raise errors.UsageError(
-            f"{names} must hold at least one example. Received none.",
-            "Evaluate on a split that is not empty.",
-        )
