@@ -91,6 +91,35 @@ def test_missing_splits_are_held_out_of_train(make_source):
     assert not splits.leaks(found)
 
 
+def test_train_dev_is_held_out_of_what_is_left_of_train(make_source):
+    train = make_source(np.repeat([0, 1], [200, 100]))
+    fractions = {"validation_fraction": 0.1, "test_fraction": 0.1}
+    without = splits.complete({"train": train}, **fractions)
+    found = splits.complete({"train": train}, **fractions, train_dev_fraction=0.25)
+    assert list(found) == ["train", "train_dev", "validation", "test"]
+    for split in ("validation", "test"):
+        assert found[split].names == without[split].names
+    sizes = {split: np.bincount(examples.labels) for split, examples in found.items()}
+    np.testing.assert_allclose(sizes["train_dev"], 0.25 * np.array([162, 81]), atol=1)
+    assert sorted([*found["train"].names, *found["train_dev"].names]) == sorted(
+        without["train"].names
+    )
+    assert splits.apart(found, on_bad_data="error", warn=None) is found
+
+
+def test_a_leak_into_train_dev_is_found(make_source):
+    sources = three(make_source, [1, 2], [3], [4])
+    train_dev = make_source([0, 0], contents=[3, 5], prefix="train_dev/")
+    sources = {
+        split: sources.get(split, train_dev)
+        for split in ("train", "train_dev", "validation", "test")
+    }
+    [leak] = splits.leaks(sources)
+    assert leak.splits == ("train_dev", "validation")
+    found = splits.apart(sources, on_bad_data="skip", warn=str)
+    assert contents(found["train_dev"]) == [5]
+
+
 def test_splits_that_are_there_are_left_alone(make_source):
     given = {"train": make_source([0] * 20), "test": make_source([0] * 5, prefix="t")}
     found = splits.complete(given, validation_fraction=0.1, test_fraction=0.2)

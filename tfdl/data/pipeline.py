@@ -106,6 +106,10 @@ class Training:
                 "use --sampling uniform",
             )
 
+    def shard(self, index: int, count: int, replicas: int) -> Shard:
+        """Return one worker's part of each batch, see `Shard`."""
+        return Shard(index, count, replicas)
+
     @property
     def epoch_steps(self) -> int:
         """Number of whole batches in an epoch."""

@@ -1,6 +1,7 @@
 """Keeps train, validation and test apart, and finds pictures that are in two."""
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -8,7 +9,8 @@ import numpy as np
 from tfdl import errors
 from tfdl.data.sources import source
 
-_PAIRS = (("train", "validation"), ("train", "test"), ("validation", "test"))
+# From what may lose a picture to what counts most.
+ORDER = ("train", "train_dev", "validation", "test")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +33,11 @@ class Leak:
 
 
 def complete(
-    sources: dict[str, source.Source], *, validation_fraction: float, test_fraction
+    sources: dict[str, source.Source],
+    *,
+    validation_fraction: float,
+    test_fraction: float,
+    train_dev_fraction: float = 0.0,
 ) -> dict[str, source.Source]:
     """Hold out of train what the data set does not bring.
 
@@ -42,20 +48,24 @@ def complete(
         sources: {"train": Source} and perhaps "validation" and "test".
         validation_fraction: share of train to hold out where validation is missing.
         test_fraction: the same of test.
+        train_dev_fraction: share of what is then left of train that is not trained on,
+            to be told apart from validation where that comes from elsewhere; 0 is none.
 
     Returns:
-        {"train", "validation", "test"}.
+        {"train", "validation", "test"}, and "train_dev" after train if it is wanted.
 
     Raises:
         DataError: a class has too few examples to hold any out.
     """
     sources = dict(sources)
     fractions = {"test": test_fraction, "validation": validation_fraction}
+    if train_dev_fraction:
+        fractions["train_dev"] = train_dev_fraction
     for split, fraction in fractions.items():
         if split not in sources:
             train, held_out = hold_out(sources["train"], fraction=fraction)
             sources |= {"train": train, split: held_out}
-    return {split: sources[split] for split in ("train", "validation", "test")}
+    return {split: sources[split] for split in ORDER if split in sources}
 
 
 def hold_out(
@@ -95,7 +105,7 @@ def leaks(sources: dict[str, source.Source]) -> list[Leak]:
     """List the pictures that are, pixel by pixel the same, in two splits."""
     return [
         leak
-        for first, second in _PAIRS
+        for first, second in itertools.combinations(sources, 2)
         for leak in _shared(sources[first], sources[second], splits=(first, second))
     ]
 
@@ -103,10 +113,10 @@ def leaks(sources: dict[str, source.Source]) -> list[Leak]:
 def apart(
     sources: dict[str, source.Source], *, on_bad_data: str, warn: Callable[[str], None]
 ) -> dict[str, source.Source]:
-    """Make sure that no picture is in two of train, validation and test.
+    """Make sure that no picture is in two splits.
 
     Args:
-        sources: {"train", "validation", "test"}.
+        sources: {"train", "validation", "test"}, perhaps "train_dev", in that `ORDER`.
         on_bad_data: "error" refuses leaks; "skip" keeps a picture in test rather than
             in validation, and in validation rather than in train.
         warn: takes one line that says how many were taken out.
@@ -124,7 +134,7 @@ def apart(
             message, "remove them, or keep each in one split: --on-bad-data skip"
         )
     warn(f"{message}; each was kept in one")
-    for first, second in _PAIRS:
+    for first, second in itertools.combinations(sources, 2):
         leaked = np.isin(sources[first].digests, sources[second].digests)
         if leaked.all():
             raise errors.DataError(

@@ -116,6 +116,19 @@ def test_train_is_cut_into_the_splits_that_are_missing(prepare, read, shards):
     assert evaluated(sources["train"]) == shown[0]
 
 
+def test_train_dev_is_cut_out_of_train(prepare, read):
+    prepare(count=100)
+    sources = read(train_dev_fraction=0.15)
+    assert {split: len(stream) for split, stream in sources.items()} == {
+        "train": 55,
+        "train_dev": 15,
+        "validation": 10,
+        "test": 20,
+    }
+    shown = [evaluated(stream) for stream in sources.values()]
+    assert sorted(sum(shown, [])) == list(range(100))
+
+
 def test_splits_that_are_there_are_whole(prepare, read):
     prepare(splits=("train", "validation", "test"))
     sources = read()

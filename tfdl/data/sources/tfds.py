@@ -8,7 +8,7 @@ import threading
 import tensorflow as tf
 
 from tfdl import errors
-from tfdl.data import images
+from tfdl.data import images, splits as splits_of_data
 from tfdl.data.sources import source
 
 _HOST = ("storage.googleapis.com", 443)
@@ -18,7 +18,12 @@ _MAX_WINDOW_BYTES = 256 << 20
 
 
 def read(
-    name: str, *, folders: list[pathlib.Path], validation_fraction: float, test_fraction
+    name: str,
+    *,
+    folders: list[pathlib.Path],
+    validation_fraction: float,
+    test_fraction: float,
+    train_dev_fraction: float = 0.0,
 ) -> dict[str, source.Stream]:
     """Open a prepared data set, or prepare it where there is a network.
 
@@ -30,9 +35,11 @@ def read(
             to the last.
         validation_fraction: share of train to take where the set has no validation.
         test_fraction: the same of test.
+        train_dev_fraction: share of train that is not trained on; 0 is none.
 
     Returns:
-        {"train", "validation", "test"} of Streams with image and label.
+        {"train", "validation", "test"}, and "train_dev" if a share is given, of Streams
+        with image and label.
 
     Raises:
         UsageError: there is no such set, one of several must be named, or the fractions
@@ -44,7 +51,9 @@ def read(
         raise errors.UsageError("--data tfds: names no data set", "write tfds:NAME")
     builder = _prepared(name, folders) or _download(name, folders)
     _check_features(builder, name)
-    parts = _parts(builder, name, validation_fraction, test_fraction)
+    parts = _parts(
+        builder, name, validation_fraction, test_fraction, train_dev_fraction
+    )
     return {split: _stream(builder, part) for split, part in parts.items()}
 
 
@@ -105,7 +114,9 @@ def _load(record: dict[str, tf.Tensor]) -> source.Sample:
     }
 
 
-def _parts(builder, name, validation_fraction, test_fraction) -> dict[str, str]:
+def _parts(
+    builder, name, validation_fraction, test_fraction, train_dev_fraction
+) -> dict[str, str]:
     """Name the slice of the set that each split reads."""
     splits = builder.info.splits
     if "train" not in splits:
@@ -125,11 +136,16 @@ def _parts(builder, name, validation_fraction, test_fraction) -> dict[str, str]:
     else:
         first += max(1, round(100 * validation_fraction))
         parts["validation"] = f"train[:{first}%]"
+    if train_dev_fraction:
+        end = first + max(1, round(100 * train_dev_fraction))
+        parts["train_dev"] = f"train[{first}%:{end}%]"
+        first = end
     if first >= last:
         raise errors.UsageError(
-            f"--validation-fraction {validation_fraction} and --test-fraction "
-            f"{test_fraction} leave nothing to train on",
-            "0.1 is usual for both",
+            f"--validation-fraction {validation_fraction}, --test-fraction "
+            f"{test_fraction} and --train-dev-fraction {train_dev_fraction} leave "
+            "nothing to train on",
+            "0.1 is usual for each",
         )
     parts["train"] = f"train[{first}%:{last}%]"
     for split, part in parts.items():
@@ -138,7 +154,7 @@ def _parts(builder, name, validation_fraction, test_fraction) -> dict[str, str]:
                 f"tfds:{name} is too small: {part} as {split} has no example",
                 "choose a larger fraction",
             )
-    return {split: parts[split] for split in ("train", "validation", "test")}
+    return {split: parts[split] for split in splits_of_data.ORDER if split in parts}
 
 
 def _prepared(name: str, folders: list[pathlib.Path]):
