@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfdl import errors
 from tfdl.training import inference
 
 IMAGES = np.random.RandomState(0).rand(5, 4, 4, 1).astype("float32")
@@ -44,6 +45,34 @@ def test_one_trace_serves_every_batch_size_and_later_weights():
     changed = network(IMAGES[:1], training=False)["narrow"]
     np.testing.assert_allclose(infer(IMAGES[:1])["narrow"], changed, rtol=1e-6)
     assert not np.allclose(first, changed)
+
+
+def test_features_are_what_the_last_dense_layer_sees():
+    inputs = keras.Input((4, 4, 1))
+    x = keras.layers.Dense(3, name="first")(keras.layers.Flatten()(inputs))
+    x = keras.layers.Dropout(0.9)(x)
+    network = keras.Model(inputs, keras.layers.Dense(2, name="last")(x))
+    infer = inference.compiled(network, features=True)
+    pairs = [pair for pair, _ in inference.outputs(infer, batches(2))]
+    outputs, features = map(np.concatenate, zip(*pairs, strict=True))
+    np.testing.assert_allclose(outputs, network(IMAGES), rtol=1e-5, atol=1e-6)
+    layer = network.get_layer("last")
+    np.testing.assert_allclose(layer(features), outputs, rtol=1e-5, atol=1e-6)
+    assert features.shape == (5, 3)
+
+
+def test_features_are_float32_beside_outputs_of_any_form():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    outputs, features = inference.compiled(model(), features=True)(IMAGES)
+    assert outputs.keys() == {"wide", "narrow"}
+    assert features.dtype == tf.float32
+
+
+def test_a_model_without_a_dense_layer_has_no_features():
+    inputs = keras.Input((4, 4, 1))
+    network = keras.Model(inputs, keras.layers.Flatten()(inputs))
+    with pytest.raises(errors.UsageError, match="must have a dense layer"):
+        inference.compiled(network, features=True)
 
 
 def test_what_check_raises_ends_the_work_before_the_next_batch():

@@ -83,8 +83,8 @@ def run(
     trial = trials.Trial(model, batch, seed=seed)
     found = [*set_up.found, *set_up.describe(model)]
     found += internals.inputs(model, batch)
-    found.append(_start_loss(trial, batch, set_up.start_loss))
     found.append(internals.activations(model, batch))
+    found.append(_start_loss(trial, batch, set_up.start_loss))
     gradients, norms = internals.gradients(trial, batch, is_frozen=is_frozen)
     found.append(gradients)
 
@@ -197,8 +197,8 @@ def _needs_its_input(trial: trials.Trial, set_up: SetUp, rate: float) -> Finding
             break
     trial.reset()
     reason = (
-        f"held-out loss {best.mean():.3f} within {done} steps, {blind.mean():.3f} where "
-        "every picture is the same grey"
+        f"held-out loss {best.mean():.3f} within {done} steps, "
+        f"{blind.mean():.3f} where every picture is the same grey"
     )
     if is_better:
         return Finding("input is used", "pass", reason)
@@ -213,6 +213,8 @@ def _needs_its_input(trial: trials.Trial, set_up: SetUp, rate: float) -> Finding
 
 def _is_surely_less(losses: np.ndarray, others: np.ndarray) -> bool:
     """Compare pairs of losses of the same batches."""
+    if not np.isfinite(losses).all():
+        return False
     gains = others - losses
     error = np.std(gains, ddof=1) / np.sqrt(len(gains)) if len(gains) > 1 else 0.0
     return bool(np.mean(gains) > _SURE * error)

@@ -3,14 +3,14 @@
 import dataclasses
 import difflib
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Literal
 
 import keras
 import tyro
 
 from tfdl import errors
-from tfdl.training import loop, optimizers, schedules, strategy
+from tfdl.training import loop, optimizers, precision, schedules, strategy
 
 _SEEDS = 1 << 32  # as many as NumPy takes
 
@@ -31,6 +31,8 @@ class Data:
     """Share of train that is held out where the data bring no validation split."""
     test_fraction: float = 0.1
     """Share of train that is held out where the data bring no test split."""
+    train_dev_fraction: float = 0.0
+    """Share of train that is not trained on, for evaluate --human-error; 0 is none."""
     num_examples: int = 4000
     """Pictures that the synthetic source draws."""
     cache_mb: int = 1024
@@ -50,6 +52,7 @@ class Data:
             "num_examples": self.num_examples,
             "validation_fraction": self.validation_fraction,
             "test_fraction": self.test_fraction,
+            "train_dev_fraction": self.train_dev_fraction,
             "on_bad_data": self.on_bad_data,
         }
 
@@ -65,6 +68,12 @@ class Data:
                     f"{_flag(name)} must be between 0 and 1. Received {value}",
                     "0.1 is usual",
                 )
+        if not 0 <= self.train_dev_fraction < 1:
+            raise errors.UsageError(
+                "--train-dev-fraction must be in [0, 1). Received "
+                f"{self.train_dev_fraction}",
+                "0 holds nothing out",
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,14 +130,9 @@ class Optimization:
             epoch_steps: steps of an epoch.
             batch_size: examples in a step.
         """
-        peak = self.learning_rate
-        if self.base_batch_size:
-            peak = schedules.linear_rule(
-                peak, batch_size=batch_size, base_batch_size=self.base_batch_size
-            )
         schedule = schedules.schedule(
             self.schedule,
-            peak=peak,
+            peak=self.peak_rate(batch_size),
             warmup_steps=int(self.warmup_epochs * epoch_steps) // self.accumulation,
             total_steps=self.total_steps(epoch_steps) // self.accumulation,
             end=self.end_rate,
@@ -140,6 +144,25 @@ class Optimization:
             clip_norm=self.clip_norm,
             accumulation=self.accumulation,
             average=self.average,
+        )
+
+    def build_trial_optimizer(self, batch_size: int) -> keras.Optimizer:
+        """Build the optimizer at its peak rate, which can be set, and nothing more."""
+        return optimizers.optimizer(
+            self.optimizer,
+            self.peak_rate(batch_size),
+            weight_decay=self.weight_decay,
+            clip_norm=self.clip_norm,
+        )
+
+    def peak_rate(self, batch_size: int) -> float:
+        """Return the learning rate at the peak of the schedule."""
+        if not self.base_batch_size:
+            return self.learning_rate
+        return schedules.linear_rule(
+            self.learning_rate,
+            batch_size=batch_size,
+            base_batch_size=self.base_batch_size,
         )
 
     def __post_init__(self):
@@ -214,10 +237,19 @@ class Evaluate:
 
     run: pathlib.Path
     """Folder of the run."""
-    split: Literal["test", "validation", "train"] = "test"
+    split: Literal["test", "validation", "train_dev", "train"] = "test"
     """The examples to measure on."""
+    human_error: float | None = None
+    """Share that people get wrong; says where the errors of all splits come from."""
     debug: bool = False
     """Show the traceback of an error."""
+
+    def __post_init__(self):
+        if self.human_error is not None and not 0 <= self.human_error <= 1:
+            raise errors.UsageError(
+                f"--human-error must be in [0, 1]. Received {self.human_error}",
+                "0.01 is 1 %",
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -236,14 +268,64 @@ class Predict:
 
 @dataclasses.dataclass(frozen=True)
 class Export:
-    """Write a SavedModel that takes the bytes of pictures."""
+    """Write the model for servers or devices, and prove it."""
 
     run: pathlib.Path
     """Folder of the run."""
     base: pathlib.Path = pathlib.Path("savedmodels")
     """Where models are kept, as <base>/<name of the run>/<version>."""
+    format: Literal["savedmodel", "tflite", "onnx"] = "savedmodel"
+    """savedmodel takes the bytes of pictures, the others prepared pictures."""
+    precision: Literal["as_trained", "float32", "bfloat16"] = "as_trained"
+    """Of a SavedModel's arithmetic; inputs, outputs and other formats are float32."""
+    quantization: Literal["none", "float16", "int8"] = "none"
+    """Of a tflite file: float16 halves its weights, int8 computes in whole numbers."""
+    skip_metric: bool = False
+    """Do not measure on the test split, where the data are not at hand."""
     debug: bool = False
     """Show the traceback of an error."""
+
+    def __post_init__(self):
+        if self.quantization != "none" and self.format != "tflite":
+            raise errors.UsageError(
+                f"--quantization {self.quantization} is of --format tflite. Received "
+                f"--format {self.format}",
+                "add --format tflite",
+            )
+        if self.precision == "bfloat16" and self.format != "savedmodel":
+            raise errors.UsageError(
+                f"--precision bfloat16 is of a SavedModel. Received --format "
+                f"{self.format}",
+                "drop --precision, or add --quantization float16 to tflite",
+            )
+        if self.quantization == "int8" and self.skip_metric:
+            raise errors.UsageError(
+                "--quantization int8 takes its ranges from pictures of the data",
+                "drop --skip-metric",
+            )
+
+    def network(
+        self, model: keras.Model, *, trained: str, build: Callable[[], keras.Model]
+    ) -> keras.Model:
+        """Give a model the precision that was asked for.
+
+        Args:
+            model: of the run.
+            trained: the run's precision.
+            build: builds the same model under the precision that is set.
+
+        Returns:
+            `model`, or another with its weights.
+        """
+        asked = trained if self.precision == "as_trained" else self.precision
+        if self.format != "savedmodel":
+            asked = "float32"
+        if asked == trained:
+            return model
+        precision.use(asked)
+        other = build()
+        other.set_weights(model.get_weights())
+        return other
 
 
 # Flags that may change when a run is resumed; they do not change its numbers, but for

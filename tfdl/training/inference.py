@@ -6,32 +6,46 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfdl import errors
 
-def compiled(model: keras.Model) -> Callable[[tf.Tensor], dict | tf.Tensor]:
+
+def compiled(
+    model: keras.Model, *, features: bool = False
+) -> Callable[[tf.Tensor], dict | tf.Tensor | tuple]:
     """Compile a model's inference once, for batches of any size.
 
     Args:
         model: takes one tensor, float32 (batch, height, width, channels).
+        features: whether what the last dense layer sees is wanted as well.
 
     Returns:
         The function from such a batch to what the model returns, without dropout and
-        with the running averages of normalisation.
+        with the running averages of normalisation; with `features`, to a pair of that
+        and of float32 (batch, features).
+
+    Raises:
+        UsageError: features are wanted of a model without a dense layer.
     """
     batch = tf.TensorSpec([None, *model.input_shape[1:]], tf.float32)
+    if features:
+        model = _with_features(model)
 
     @tf.function(input_signature=[batch])
-    def infer(images: tf.Tensor) -> dict | tf.Tensor:
-        return model(images, training=False)
+    def infer(images: tf.Tensor) -> dict | tf.Tensor | tuple:
+        if not features:
+            return model(images, training=False)
+        results, seen = model(images, training=False)
+        return results, tf.cast(seen, tf.float32)
 
     return infer
 
 
 def outputs(
-    infer: Callable[[tf.Tensor], dict | tf.Tensor],
+    infer: Callable[[tf.Tensor], dict | tf.Tensor | tuple],
     batches: tf.data.Dataset,
     *,
     check: Callable[[], None] = lambda: None,
-) -> Iterator[tuple[dict | np.ndarray, dict[str, np.ndarray]]]:
+) -> Iterator[tuple[dict | np.ndarray | tuple, dict[str, np.ndarray]]]:
     """Run inference on every batch, on this process's first device.
 
     Args:
@@ -40,9 +54,19 @@ def outputs(
         check: called before each batch; what it raises ends the work.
 
     Yields:
-        (what the model returns, the whole batch), both as NumPy arrays.
+        (what `infer` returns, the whole batch), both as NumPy arrays.
     """
     for batch in batches:
         check()
         result = tf.nest.map_structure(lambda t: t.numpy(), infer(batch["image"]))
         yield result, {name: value.numpy() for name, value in batch.items()}
+
+
+def _with_features(model: keras.Model) -> keras.Model:
+    dense = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
+    if not dense:
+        raise errors.UsageError(
+            f"`model` must have a dense layer to have features. Received {model.name}.",
+            "Ask for its outputs alone.",
+        )
+    return keras.Model(model.inputs, [model.output, dense[-1].input])

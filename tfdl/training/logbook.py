@@ -4,19 +4,16 @@ The two tables hold nothing that depends on the clock, so that those of a run th
 killed and resumed equal those of one that was not, byte by byte.
 """
 
-import io
 import os
 import pathlib
 import time
 from collections.abc import Iterable
 
 import numpy as np
-import PIL.Image
-from tensorboard.compat.proto import event_pb2, summary_pb2
-from tensorboard.plugins.scalar import summary_v2 as scalar_summary
+from tensorboard.compat.proto import event_pb2
 from tensorboard.summary.writer import event_file_writer
 
-from tfdl.training import checkpoint
+from tfdl.training import checkpoint, events
 
 _STEPS_HEADER = "step,loss,learning_rate\n"
 
@@ -80,21 +77,11 @@ class Logbook:
             kind: "train" or "validation", curves of one chart.
         """
         for tag, value in values.items():
-            self._add(kind, step, scalar_summary.scalar_pb(tag, float(value)))
+            self._add(kind, step, events.scalar(tag, value))
 
     def picture(self, step: int, tag: str, picture: np.ndarray, *, kind="train"):
         """Send a picture, uint8 (height, width, 3), to TensorBoard."""
-        height, width, _ = picture.shape
-        encoded = io.BytesIO()
-        PIL.Image.fromarray(picture).save(encoded, "png")
-        image = summary_pb2.Summary.Image(
-            height=height,
-            width=width,
-            colorspace=3,
-            encoded_image_string=encoded.getvalue(),
-        )
-        value = summary_pb2.Summary.Value(tag=tag, image=image)
-        self._add(kind, step, summary_pb2.Summary(value=[value]))
+        self._add(kind, step, events.picture(tag, picture))
 
     def sync(self) -> None:
         """Flush the tables to the disk, as must be done before a checkpoint."""
@@ -106,22 +93,21 @@ class Logbook:
     def close(self) -> None:
         """Write what is pending and close the files."""
         self._steps.close()
-        for events in self._events.values():
-            events.close()
+        for writer in self._events.values():
+            writer.close()
 
     def _add(self, kind: str, step: int, summary) -> None:
-        event = event_pb2.Event(step=step, wall_time=time.time(), summary=summary)
-        self._events[kind].add_event(event)
+        self._events[kind].add_event(events.event(summary, step=step))
 
 
 def _writer(folder: pathlib.Path, *, step: int):
     """Open an event file that takes back what earlier ones say of later steps."""
-    events = event_file_writer.EventFileWriter(str(folder))
+    writer = event_file_writer.EventFileWriter(str(folder))
     start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
-    events.add_event(
+    writer.add_event(
         event_pb2.Event(step=step + 1, wall_time=time.time(), session_log=start)
     )
-    return events
+    return writer
 
 
 def _cut(path: pathlib.Path, *, last: int) -> None:

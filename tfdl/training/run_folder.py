@@ -106,6 +106,17 @@ def environment() -> dict:
     }
 
 
+def flat(nested: dict, prefix: str = "") -> dict:
+    """Turn nested settings into one level, such as {"data.batch_size": 128}."""
+    level = {}
+    for name, value in nested.items():
+        if isinstance(value, dict):
+            level |= flat(value, f"{prefix}{name}.")
+        else:
+            level[prefix + name] = value
+    return level
+
+
 def _acquire(lock, folder: pathlib.Path) -> None:
     """Lock the file; the system lets go of it however the process ends."""
     try:
@@ -154,8 +165,8 @@ def _agree(path: pathlib.Path, config: dict, free: set[str]) -> None:
     """Refuse to go on with a run of another configuration."""
     if not path.exists():
         return
-    old = _flat(read_config(path.parent))
-    new = _flat(json.loads(json.dumps(config, default=str)))
+    old = flat(read_config(path.parent))
+    new = flat(json.loads(json.dumps(config, default=str)))
     differences = [
         f"{name} {old.get(name)} -> {new.get(name)}"
         for name in sorted(old.keys() | new.keys())
@@ -167,16 +178,6 @@ def _agree(path: pathlib.Path, config: dict, free: set[str]) -> None:
             + "; ".join(differences),
             "name another --run, or start again with --overwrite",
         )
-
-
-def _flat(nested: dict, prefix: str = "") -> dict:
-    flat = {}
-    for name, value in nested.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
-    return flat
 
 
 def as_config(settings) -> dict:

@@ -1,4 +1,4 @@
-"""One `train` command from its flags to its last line, the same for every task."""
+"""Whole commands from flags to last line, the same for every task: check and train."""
 
 import functools
 import pathlib
@@ -11,8 +11,10 @@ import keras
 import rich.console
 import tensorflow as tf
 
+from tfdl import drawing, errors, findings
 from tfdl.training import (
     best,
+    diagnostics,
     flags,
     inference,
     interruption,
@@ -35,8 +37,52 @@ class Feed(Protocol):
     def batches(self, steps: range, shard) -> tf.data.Dataset:
         """Build the batches of some steps, or one worker's part of them."""
 
+    def shard(self, index: int, count: int, replicas: int):
+        """Return the part of a worker: its number, of how many, its replicas."""
+
     def names_of_step(self, step: int) -> Sequence[str]:
         """Name the examples of a step."""
+
+
+def check(config, folder: pathlib.Path, prepare: Callable[[], dict]) -> None:
+    """Look at data and model before a run, and write what is found into its folder.
+
+    Nothing else of the folder is touched: a run may be there, or come later.
+
+    Args:
+        config: flags of the app, as for `train`.
+        folder: of the run; its `check` gets findings.json, charts and pictures.
+        prepare: reads the data and returns the arguments of `diagnostics.SetUp`; its
+            DataError is a finding.
+
+    Raises:
+        DataError: a check of the data failed, the first of those that did.
+        UsageError: one of the model or the flags did.
+    """
+    run, optimization = config.run, config.optimization
+    _begin(run.seed, optimization.precision)
+    _, say = _console()
+    try:
+        set_up = diagnostics.SetUp(**prepare())
+    except errors.DataError as error:
+        reason = f"{error}; {error.remedy}"
+        found = [findings.Finding("data", "fail", reason, is_about_data=True)]
+        drawn = {}
+    else:
+        rate = optimization.peak_rate(set_up.feed.batch_size)
+        model = set_up.build(optimization.build_trial_optimizer(set_up.feed.batch_size))
+        model, frozen = _made_ready(model, optimization)
+        found, drawn = diagnostics.run(
+            set_up, model, rate=rate, is_frozen=frozen, seed=run.seed
+        )
+    place = folder / "check"
+    drawing.save(place, drawn)
+    run_folder.write_json(place / "findings.json", [vars(row) for row in found])
+    width = max(len(row.name) for row in found)
+    for row in found:
+        say(f"{row.verdict}  {row.name:{width}}  {row.reason}")
+    say(f"pictures in {place.resolve()}")
+    findings.refuse_failures(found)
 
 
 def train(
@@ -44,12 +90,12 @@ def train(
     folder: pathlib.Path,
     *,
     feed: Feed,
-    shard: Callable,
     build: Callable[[keras.Optimizer], keras.Model],
     validate: Callable[..., dict[str, float]],
     monitor: str,
     mode: str,
     notes: dict,
+    begin: Callable[[], None] = lambda: None,
 ) -> bool:
     """Train a run, or go on with it, and say where everything is.
 
@@ -58,7 +104,6 @@ def train(
             `flags.Run` as `run`.
         folder: of the run.
         feed: the training batches.
-        shard: (index, count, replicas) -> the part that `feed.batches` takes.
         build: optimizer -> compiled model; called under the strategy.
         validate: (inference, as `inference.compiled` makes it, check) -> metrics of
             the validation split; calls `check` now and then, and lets through what it
@@ -66,6 +111,7 @@ def train(
         monitor: the metric that the best weights are chosen by, as "val_accuracy".
         mode: "max" or "min".
         notes: what else config.json must hold to rebuild the model.
+        begin: draws into the folder, once it is the run's; on the chief alone.
 
     Returns:
         Whether this process writes the run's folder.
@@ -74,15 +120,9 @@ def train(
         UserError: of any kind, see `tfdl.errors`.
     """
     run, optimization = config.run, config.optimization
-    tf.config.experimental.enable_op_determinism()
-    keras.utils.set_random_seed(run.seed)
-    # A data set cannot be shuffled by a tensor's seed while TensorFlow's own is 0.
-    tf.random.set_seed(run.seed + 1)
-    precision.use(optimization.precision)
+    _begin(run.seed, optimization.precision)
     where = strategy.create(run.strategy)
-    # Names of files may hold what rich would take for markup.
-    console = rich.console.Console(highlight=False, markup=False, emoji=False)
-    say = functools.partial(console.print, soft_wrap=True)
+    console, say = _console()
     stops = interruption.Interruption()
     plan = run.plan(
         total_steps=optimization.total_steps(feed.epoch_steps),
@@ -104,11 +144,13 @@ def train(
         )
         model = _build(where, optimization, feed, build)
         infer = inference.compiled(model)
+        if strategy.is_chief(where):
+            begin()
         check = (lambda: None) if replicas.has_several_workers(where) else stops.check
         try:
             state = loop.train(
                 model,
-                lambda steps: _distributed(where, feed, shard, steps),
+                lambda steps: _distributed(where, feed, steps),
                 plan=plan,
                 folder=folder,
                 where=where,
@@ -153,26 +195,48 @@ def restore(
     return config, saved, model
 
 
+def _begin(seed: int, number_format: str) -> None:
+    """Set what is global: seeds, determinism, precision."""
+    tf.config.experimental.enable_op_determinism()
+    keras.utils.set_random_seed(seed)
+    # A data set cannot be shuffled by a tensor's seed while TensorFlow's own is 0.
+    tf.random.set_seed(seed + 1)
+    precision.use(number_format)
+
+
+def _console():
+    """Return (console, a function that prints a line on it as it is)."""
+    # Names of files may hold what rich would take for markup.
+    console = rich.console.Console(highlight=False, markup=False, emoji=False)
+    return console, functools.partial(console.print, soft_wrap=True)
+
+
 def _build(where, optimization: flags.Optimization, feed: Feed, build) -> keras.Model:
     """Build everything that has variables under the strategy."""
     with where.scope():
         optimizer = optimization.build_optimizer(
             epoch_steps=feed.epoch_steps, batch_size=feed.batch_size
         )
-        model = build(optimizer)
-        optimizers.freeze(model, until=optimization.freeze)
-        optimizers.penalize(model, l1=optimization.l1, l2=optimization.l2)
-        optimizers.build(model)
-    return model
+        return _made_ready(build(optimizer), optimization)[0]
 
 
-def _distributed(where, feed: Feed, shard: Callable, steps: range):
+def _made_ready(model: keras.Model, optimization: flags.Optimization):
+    """Apply what flags say of the weights -> (model, names of the frozen layers)."""
+    already = {layer.name for layer in model.layers if not layer.trainable}
+    optimizers.freeze(model, until=optimization.freeze)
+    optimizers.penalize(model, l1=optimization.l1, l2=optimization.l2)
+    optimizers.build(model)
+    frozen = {layer.name for layer in model.layers if not layer.trainable}
+    return model, frozen - already
+
+
+def _distributed(where, feed: Feed, steps: range):
     """Give every worker and replica its own positions of each batch."""
 
     def part(context: tf.distribute.InputContext) -> tf.data.Dataset:
         workers = context.num_input_pipelines
         replicas = context.num_replicas_in_sync // workers
-        own = shard(context.input_pipeline_id, workers, replicas)
+        own = feed.shard(context.input_pipeline_id, workers, replicas)
         return feed.batches(steps, own)
 
     return where.distribute_datasets_from_function(part)
