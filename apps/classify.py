@@ -1,5 +1,6 @@
-"""Classify pictures: train, evaluate, predict, export.
+"""Classify pictures: check, train, evaluate, predict, export.
 
+    python apps/classify.py check --preset mnist         # before training
     python apps/classify.py train --preset tiny          # seconds, needs no data
     python apps/classify.py train --preset mnist         # LeNet-5; cifar: ResNet-20
     python apps/classify.py train --data folder:PATH --model resnet18 --image-size 128
@@ -22,10 +23,17 @@ import tfdl.quiet  # noqa: F401  # isort: skip
 import keras
 
 from tfdl.backbones import BACKBONES
-from tfdl.data import augment, pipeline, scan
+from tfdl.data import scan
 from tfdl.export import savedmodel
-from tfdl.tasks.classification import classifier, data, pictures, postprocess, results
-from tfdl.training import cli, flags, inference, session
+from tfdl.tasks.classification import (
+    classifier,
+    feeding,
+    lint,
+    pictures,
+    postprocess,
+    results,
+)
+from tfdl.training import cli, flags, inference, report, session
 
 
 @dataclass(frozen=True)
@@ -48,7 +56,7 @@ class Config:
     spatial_dropout: float = 0.0
     """Share of channels that is dropped after every stage."""
     augmentation: Literal["none", "digits", "small", "strong", "photos"] = "small"
-    """What happens to training pictures, see `recipe` in this file."""
+    """What happens to training pictures, see tasks/classification/recipes.py."""
     mix: Literal["none", "mixup", "cutmix"] = "none"
     """How two training pictures become one."""
     multi_label: bool = False
@@ -78,81 +86,50 @@ PRESETS = {
 }
 
 
-def recipe(config: Config, num_classes: int) -> pipeline.Recipe:
-    """Say what happens to a training picture."""
-    small = [augment.flip_horizontal, functools.partial(augment.random_crop, padding=4)]
-    size = config.data.image_size
-    crop = functools.partial(augment.random_resized_crop, size=size)
-    augmentations = {
-        "none": [],
-        "digits": [augment.affine],
-        "small": small,
-        "strong": [*small, augment.rand_augment, augment.erasing],
-        "photos": [crop, augment.flip_horizontal, augment.colour],
-    }
-    mixes = {"none": None, "mixup": augment.mixup, "cutmix": augment.cutmix}
-    return pipeline.Recipe(
-        prepare=data.preparation(size, config.channels, num_classes=num_classes),
-        augmentations=augmentations[config.augmentation],
-        mix=mixes[config.mix],
-        sampling=config.data.sampling,
-        feed=data.inputs_and_targets,
-    )
-
-
-def build(config: Config, num_classes: int, weights: str = "none") -> keras.Model:
-    """Build the model."""
-    size = config.data.image_size
-    return BACKBONES[config.model](
-        (size, size, config.channels),
-        num_classes,
-        weights=None if weights == "none" else weights,
-        width=config.width,
-        normalization=config.normalization,
-        dropout_rate=config.dropout,
-        spatial_dropout_rate=config.spatial_dropout,
+def check(config: Config) -> None:
+    """Look at data and model before training, into <run>/check."""
+    size, made = config.data.image_size, functools.partial(build, config)
+    session.check(
+        config,
+        flags.run_of(config, "classify"),
+        lambda: lint.set_up(read(config), objective(config), made, image_size=size),
     )
 
 
 def train(config: Config) -> None:
     """Train a run, or go on with it."""
-    sources = data.read(**config.data.reading(), multi_label=config.multi_label)
-    names, folder = sources["train"].class_names, flags.run_of(config, "classify")
-    feed = pipeline.Training(
-        sources["train"],
-        recipe(config, len(names)),
-        batch_size=config.data.batch_size,
-        seed=config.run.seed,
-    )
+    splits, folder = read(config), flags.run_of(config, "classify")
+    names, batch = splits.class_names, splits.first_batch()
     if session.train(
         config,
         folder,
-        feed=feed,
-        shard=pipeline.Shard,
-        build=lambda optimizer: classifier.compile_model(
-            build(config, len(names), config.optimization.weights),
-            optimizer,
-            config.multi_label,
-            label_smoothing=config.optimization.label_smoothing,
-        ),
+        feed=splits.training,
+        build=functools.partial(build, config, len(names)),
         validate=lambda infer, check: results.brief(
-            collect(config, infer, sources["validation"], check)
+            collect(config, splits, infer, "validation", check)
         ),
         monitor="val_accuracy",
         mode="max",
         notes={"class_names": list(names)},
+        begin=lambda: report.begin(folder, train_batch=pictures.batch(*batch, names)),
     ):
-        pictures.training(folder, next(iter(feed.batches(range(1)))), names)
+        infer = inference.compiled(restore(folder)[-1])
+        collected = collect(config, splits, infer, "validation")
+        report.finish(folder, **results.glance(collected, names))
 
 
 def evaluate(options: flags.Evaluate) -> None:
     """Measure the best weights of a run."""
     config, names, model = restore(options.run)
-    sources = data.read(**config.data.reading(), multi_label=config.multi_label)
-    collected = collect(config, inference.compiled(model), sources[options.split])
-    measured = results.report(options.run, collected, names, split=options.split)
-    cli.say(*(f"{name} {value}" for name, value in measured.items()))
-    cli.say(f"written to {(options.run / 'eval').resolve()}")
+    splits, infer = read(config), inference.compiled(model, features=True)
+    lines = report.evaluate(
+        options,
+        splits.sources,
+        collect=functools.partial(collect, config, splits, infer),
+        report=functools.partial(results.report, class_names=names),
+        error=results.error,
+    )
+    cli.say(*lines)
 
 
 def predict(options: flags.Predict) -> None:
@@ -160,7 +137,7 @@ def predict(options: flags.Predict) -> None:
     config, names, model = restore(options.run)
     files = scan.usable_files(options.paths, on_bad_data=options.on_bad_data)
     answer = postprocess.serve(model, names, multi_label=config.multi_label)
-    path = results.write_predictions(options.run, files, answer, names)
+    path = report.predictions(options.run, **results.predictions(files, answer, names))
     cli.say(f"{len(files)} pictures answered, see {path.resolve()}")
 
 
@@ -177,12 +154,46 @@ def export(options: flags.Export) -> None:
     cli.say(f"exported to {folder.resolve()}")
 
 
-def collect(config: Config, infer, examples, check=lambda: None):
+def read(config: Config) -> feeding.Splits:
+    """Open the splits, and say what happens to their pictures."""
+    return feeding.read(
+        config.data.reading(),
+        augmentation=config.augmentation,
+        mix=config.mix,
+        channels=config.channels,
+        multi_label=config.multi_label,
+        sampling=config.data.sampling,
+        batch_size=config.data.batch_size,
+        seed=config.run.seed,
+    )
+
+
+def objective(config: Config) -> classifier.Objective:
+    """Say what is trained for."""
+    smoothing = config.optimization.label_smoothing
+    return classifier.Objective(config.multi_label, smoothing)
+
+
+def build(config: Config, num_classes: int, optimizer=None) -> keras.Model:
+    """Build the model; with an optimizer, from given weights and compiled."""
+    size, weights = config.data.image_size, config.optimization.weights
+    model = BACKBONES[config.model](
+        (size, size, config.channels),
+        num_classes,
+        weights=None if optimizer is None or weights == "none" else weights,
+        width=config.width,
+        normalization=config.normalization,
+        dropout_rate=config.dropout,
+        spatial_dropout_rate=config.spatial_dropout,
+    )
+    return objective(config).compile(model, optimizer) if optimizer else model
+
+
+def collect(config: Config, splits, infer, split, check=lambda: None):
     """Run the model on a split."""
-    prepare = recipe(config, len(examples.class_names)).prepare
-    batches = pipeline.evaluation(examples, prepare, batch_size=config.data.batch_size)
-    outputs = inference.outputs(infer, batches, check=check)
-    return results.collect(outputs, len(examples), multi_label=config.multi_label)
+    outputs = inference.outputs(infer, splits.evaluation(split), check=check)
+    size = len(splits.sources[split])
+    return results.collect(outputs, size, multi_label=config.multi_label)
 
 
 def restore(folder: pathlib.Path) -> tuple[Config, list[str], keras.Model]:
@@ -193,8 +204,8 @@ def restore(folder: pathlib.Path) -> tuple[Config, list[str], keras.Model]:
     return config, saved["class_names"], model
 
 
-FLAGS = (Config, flags.Evaluate, flags.Predict, flags.Export)
-VERBS = dict(zip((train, evaluate, predict, export), FLAGS, strict=True))
+VERBS = {check: Config, train: Config, evaluate: flags.Evaluate}
+VERBS |= {predict: flags.Predict, export: flags.Export}
 
 if __name__ == "__main__":
     sys.exit(cli.main(VERBS, __doc__, presets=PRESETS, task="classify"))

@@ -10,7 +10,7 @@ def compiled(multi_label, **options):
     inputs = keras.Input((3,))
     model = keras.Model(inputs, inputs)  # its input are its logits
     optimizer = optimizers.optimizer("sgd", 0.1)
-    return classifier.compile_model(model, optimizer, multi_label, **options)
+    return classifier.Objective(multi_label, **options).compile(model, optimizer)
 
 
 LOGITS = np.float32([[2.0, 0.0, -1.0], [0.0, 0.0, 0.0]])
@@ -48,3 +48,25 @@ def test_mixed_targets_are_distributions():
     loss, _ = loss_and_accuracy(compiled(False), mixed)
     log_probabilities = LOGITS - np.log(np.exp(LOGITS).sum(-1, keepdims=True))
     assert loss == pytest.approx(-(mixed * log_probabilities).sum() / 2, rel=1e-5)
+
+
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_the_losses_in_theory_are_keras_own(multi_label, label_smoothing):
+    """At equal logits, and at the logits of the smoothed targets."""
+    targets = np.asarray([[1, 0, 0, 0], [0.25, 0.75, 0, 0]], "float32")
+    if multi_label:
+        targets = np.asarray([[1, 0, 1, 0], [0, 0, 0, 1]], "float32")
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Identity()])
+    objective = classifier.Objective(multi_label, label_smoothing)
+    objective.compile(model, keras.optimizers.SGD())
+    start = model.evaluate(np.zeros((2, 4)), targets, verbose=0)[0]
+    np.testing.assert_allclose(start, objective.start_loss(4), rtol=1e-6)
+
+    floor = 0.5 if multi_label else 0.25
+    smoothed = targets * (1 - label_smoothing) + floor * label_smoothing
+    smoothed = np.clip(smoothed.astype("float64"), 1e-9, 1 - 1e-9)
+    odds = smoothed / (1 - smoothed) if multi_label else smoothed
+    least = model.evaluate(np.log(odds), targets, verbose=0)[0]
+    expected = objective.least_loss((None, targets))
+    np.testing.assert_allclose(least, expected, atol=1e-5)

@@ -203,6 +203,13 @@ def test_folders_are_read(read, folder):
         assert set(np.bincount(examples.labels)) == {len(examples) // 2}
 
 
+def test_a_fourth_split_is_like_train(read, folder):
+    sources = read(f"folder:{folder}", train_dev_fraction=0.2)
+    assert list(sources) == ["train", "train_dev", "validation", "test"]
+    assert sum(map(len, sources.values())) == 40
+    assert not splits.leaks(sources)
+
+
 def test_the_same_folder_gives_the_same_splits(read, folder):
     first, second = (read(f"folder:{folder}") for _ in range(2))
     assert {s: e.names for s, e in first.items()} == {

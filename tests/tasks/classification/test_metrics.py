@@ -110,7 +110,14 @@ class TestClasses:
             ),
         }
         assert table.pop("class") == NAMES
-        assert table.keys() == expected.keys()
+        for index in range(NUM_CLASSES):
+            threshold = table["best_threshold"][index]
+            expected_f1 = oracle.f1_score(
+                targets == index, probabilities[:, index] >= threshold
+            )
+            assert table["best_f1"][index] == pytest.approx(expected_f1)
+            assert expected_f1 >= f1[index]
+        assert table.keys() == expected.keys() | {"best_f1", "best_threshold"}
         for name, column in expected.items():
             np.testing.assert_allclose(table[name], column, atol=1e-6, err_msg=name)
 
@@ -181,7 +188,8 @@ class TestLabels:
         measured = evaluate(probabilities, targets, multi_label=True)
         for name, value in expected.items():
             assert measured[name] == pytest.approx(value, abs=1e-6), name
-        extra = {"loss", "accuracy_interval", "num_examples"}
+        extra = {"loss", "num_examples", "calibration_error"}
+        extra |= {f"{name}_interval" for name in ("loss", "accuracy", "f1_macro")}
         assert measured.keys() == expected.keys() | extra
 
     def test_have_the_loss_of_keras(self):
@@ -229,51 +237,57 @@ class TestEvaluate:
         )
         assert json.loads(json.dumps(measured, allow_nan=False)) == measured
 
+    def test_bounds_macro_f1_as_scikit_learn_of_every_resample(self):
+        probabilities, targets = draw_classes(60)
+        probabilities[:, 0] = 0  # a class that is never predicted, and may be absent
+        draws = np.random.default_rng(5).integers(0, 60, (1000, 60))
+        guesses = probabilities.argmax(axis=1)
+        resampled = [
+            oracle.f1_score(targets[chosen], guesses[chosen], average="macro")
+            for chosen in draws[:200]
+        ]
+        pairs = np.stack([targets, guesses], axis=1)
+        found = metrics._f1_of_pairs(pairs[draws[:200]], 1, num_classes=NUM_CLASSES)
+        np.testing.assert_allclose(found, resampled, rtol=0, atol=1e-9)
+        low, high = evaluate(probabilities, targets, seed=5)["f1_macro_interval"]
+        assert low == pytest.approx(np.quantile(resampled, 0.025), abs=0.02)
+        assert high == pytest.approx(np.quantile(resampled, 0.975), abs=0.02)
+
+    def test_bounds_macro_f1_of_labels_as_scikit_learn(self):
+        probabilities, targets = draw_labels(50)
+        targets[:, 2] = 0
+        draws = np.random.default_rng(5).integers(0, 50, (100, 50))
+        outcomes, statistic = metrics._for_f1(probabilities, targets)
+        expected = [
+            oracle.f1_score(
+                targets[chosen],
+                probabilities[chosen] > 0.5,
+                average="macro",
+                zero_division=0,
+            )
+            for chosen in draws
+        ]
+        found = statistic(outcomes[draws], axis=1)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
+
     @pytest.mark.parametrize("draw", [draw_classes, draw_labels])
-    def test_agrees_with_the_drawn_curves(self, draw):
+    def test_has_the_mean_of_the_losses(self, draw):
         probabilities, targets = draw()
-        table = tabulate(probabilities, targets, multi_label=targets.ndim == 2)
-        curves = metrics.roc_curves(probabilities, targets, class_names=NAMES)
-        assert list(curves) == NAMES
-        for (fpr, tpr, area), expected in zip(
-            curves.values(), table["roc_auc"], strict=True
-        ):
-            assert area == expected
-            assert fpr[0] == tpr[0] == 0
-            assert fpr[-1] == tpr[-1] == 1
+        multi_label = targets.ndim == 2
+        losses = metrics.losses(probabilities, targets, multi_label=multi_label)
+        measured = evaluate(probabilities, targets, multi_label=multi_label)
+        assert losses.shape == (400,)
+        assert measured["loss"] == pytest.approx(losses.mean())
+        low, high = measured["loss_interval"]
+        assert low < losses.mean() < high
 
-    def test_leaves_undrawn_the_curves_of_absent_classes(self):
-        probabilities, targets = draw_classes(num_occurring=6)
-        curves = metrics.roc_curves(probabilities, targets, class_names=NAMES)
-        assert list(curves) == NAMES[:6]
-
-    def test_refuses_probabilities_that_are_not_finite(self):
+    def test_of_a_broken_model_is_refused(self):
         probabilities, targets = draw_classes()
         probabilities[3, 1] = np.nan
         with pytest.raises(errors.DivergedError, match="1 of 400 pictures"):
             evaluate(probabilities, targets)
 
-    def test_refuses_no_examples(self):
-        with pytest.raises(errors.DataError, match="no examples"):
-            evaluate(np.zeros((0, NUM_CLASSES)), np.zeros(0))
-
-    @pytest.mark.parametrize(
-        ("changes", "message"),
-        [
-            ({"probabilities": np.full((2, 8), 3.0)}, r"must lie in \[0, 1\]"),
-            ({"targets": [0, 8]}, r"`targets` must lie in \[0, 7\]"),
-            ({"targets": [0, -1]}, r"`targets` must lie in \[0, 7\]"),
-            ({"targets": [0, 1, 2]}, r"and `targets` \(examples,\)"),
-            ({"targets": np.eye(8)[:2]}, r"and `targets` \(examples,\)"),
-            ({"multi_label": True}, r"and `targets` \(examples, classes\)"),
-            (
-                {"multi_label": True, "targets": np.full((2, 8), 2)},
-                r"`targets` must lie in \[0, 1\]",
-            ),
-            ({"class_names": ["a"]}, "`class_names` must name 8 classes"),
-        ],
-    )
-    def test_refuses_what_does_not_fit(self, changes, message):
-        arguments = {"probabilities": np.full((2, 8), 0.125), "targets": [0, 1]}
-        with pytest.raises(errors.UsageError, match=message):
-            evaluate(**arguments | changes)
+    def test_needs_a_name_for_each_class(self):
+        probabilities, targets = draw_classes()
+        with pytest.raises(errors.UsageError, match="must name 8 classes"):
+            evaluate(probabilities, targets, class_names=["a"])

@@ -66,3 +66,44 @@ def test_an_empty_batch_is_answered_by_an_empty_one():
     answered = answer(tf.constant([], tf.string))
     assert answered["probabilities"].shape == (0, 4)
     assert answered["class_name"].shape == (0,)
+
+
+def test_both_signatures_return_the_same_and_name_their_input():
+    model = average_colour_model(8, 3)
+    offered = postprocess.signatures(
+        model, NAMES, image_shape=(8, 8, 3), multi_label=False
+    )
+    random = np.random.default_rng(2)
+    pictures = [random.integers(0, 256, shape, np.uint8) for shape in [(7, 9, 3)] * 3]
+    images = tf.stack(
+        [data.prepare_image(tf.constant(p), image_size=8, channels=3) for p in pictures]
+    )
+    files = tf.constant([png(picture) for picture in pictures])
+    from_files = offered["serving_default"](image_bytes=files)
+    from_images = offered["serve_tensor"](images=images)
+    assert from_files.keys() == from_images.keys()
+    np.testing.assert_allclose(
+        from_files["probabilities"], from_images["probabilities"], atol=1e-6
+    )
+    names = [function.input_signature[0].name for function in offered.values()]
+    assert names == ["image_bytes", "images"]
+
+
+def test_bfloat16_logits_become_float32_probabilities():
+    logits = tf.cast(LOGITS, tf.bfloat16)
+    answered = postprocess.answers(logits, class_names=NAMES, multi_label=False)
+    assert answered["probabilities"].dtype == tf.float32
+    np.testing.assert_allclose(
+        tf.reduce_sum(answered["probabilities"], axis=-1), np.ones(5), atol=1e-6
+    )
+
+
+def test_files_are_decoded_on_the_cpu():
+    offered = postprocess.signatures(
+        average_colour_model(8, 3), NAMES, image_shape=(8, 8, 3), multi_label=False
+    )
+    graph = offered["serving_default"].get_concrete_function().graph
+    (loop,) = [
+        op for op in graph.get_operations() if op.type in ("While", "StatelessWhile")
+    ]
+    assert loop.device.endswith("CPU:0")

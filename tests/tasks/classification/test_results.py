@@ -1,6 +1,3 @@
-import csv
-import json
-
 import numpy as np
 import PIL.Image
 import pytest
@@ -35,26 +32,74 @@ def test_nothing_is_lost_between_batches():
     expected = metrics.brief(collected.probabilities, LABELS, multi_label=False)
     assert results.brief(collected) == expected
     assert expected["accuracy"] == np.mean(LOGITS.argmax(-1) == LABELS)
+    assert results.error(collected) == (1 - expected["accuracy"], 50)
+    assert collected.features.size == collected.embedded.size == 0
 
 
 @pytest.mark.parametrize("multi_label", [False, True])
-def test_a_report_is_written_and_read_back(tmp_path, multi_label):
+def test_the_worst_are_those_of_a_sort_of_everything(multi_label):
     collected = results.collect(batches(one_hot()), 50, multi_label=multi_label)
-    measured = results.report(tmp_path, collected, NAMES, split="test")
-    assert json.loads((tmp_path / "eval" / "metrics.json").read_text()) == measured
-    with open(tmp_path / "eval" / "per_class.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [row["class"] for row in rows] == list(NAMES)
-    assert sum(int(row["support"]) for row in rows) == 50
-    drawn = {path.name for path in (tmp_path / "plots").iterdir()}
-    assert drawn == {"roc.png"} | (set() if multi_label else {"confusion_matrix.png"})
+    losses = metrics.losses(
+        collected.probabilities, collected.labels, multi_label=multi_label
+    )
+    expected = np.argsort(-losses, kind="stable")[:32]
+    np.testing.assert_array_equal(collected.worst, expected)
+    np.testing.assert_allclose(collected.worst_images[:, 0, 0, 0] * 100, expected)
 
 
-def test_another_split_does_not_overwrite_the_test_split(tmp_path):
+def test_features_have_their_thumbnails():
+    collected = results.collect(with_features(), 50, multi_label=False)
+    np.testing.assert_array_equal(collected.embedded, np.arange(50))
+    np.testing.assert_allclose(collected.features[:, 0], np.arange(50))
+    expected = np.round(np.arange(50) / 100 * 255)
+    np.testing.assert_allclose(collected.thumbnails[:, 0, 0, 0], expected)
+
+
+def test_of_many_pictures_a_thousand_are_embedded():
+    images = np.zeros((600, 2, 2, 1), np.float32)
+    targets = np.eye(3, dtype=np.float32)[np.zeros(600, int)]
+    batch = {"image": images, "classes": targets}
+    logits, features = np.zeros((600, 3), np.float32), np.ones((600, 2), np.float32)
+    pairs = [((logits, features), batch)] * 2
+    collected = results.collect(pairs, 1200, multi_label=False)
+    assert len(collected.embedded) == len(collected.features) == 1000
+    assert len(collected.thumbnails) == 1000
+    assert len(collected.images) == len(collected.worst_images) == 32
+
+
+def with_features():
+    first = 0
+    for logits, batch in batches(one_hot()):
+        numbers = np.arange(first, first + len(logits), dtype=np.float32)
+        yield (logits, np.stack([numbers, -numbers], axis=1)), batch
+        first += len(logits)
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_a_report_holds_all_that_is_written(multi_label):
+    collected = results.collect(with_features(), 50, multi_label=multi_label)
+    found = results.report(collected, NAMES)
+    assert found["metrics"]["num_examples"] == 50
+    assert [row["class"] for row in found["per_class"]] == list(NAMES)
+    assert sum(row["support"] for row in found["per_class"]) == 50
+    assert found["samples"].keys() == {"predictions", "worst_mistakes"}
+    matrices = {"confusion_matrix", "confusion_matrix_normalized"}
+    assert {"roc", "calibration"} <= found["plots"].keys()
+    assert (matrices <= found["plots"].keys()) is not multi_label
+    assert tuple(found["confusions"]) == NAMES
+    rows = found["embedding"]["rows"]
+    assert [row["class"] for row in rows] == [NAMES[label] for label in LABELS]
+    assert rows[7]["answer"] == NAMES[LOGITS[7].argmax()]
+
+
+def test_a_glance_is_part_of_the_report():
     collected = results.collect(batches(one_hot()), 50, multi_label=False)
-    results.report(tmp_path, collected, NAMES, split="validation")
-    assert (tmp_path / "eval" / "metrics_validation.json").exists()
-    assert not (tmp_path / "eval" / "metrics.json").exists()
+    glance, whole = results.glance(collected, NAMES), results.report(collected, NAMES)
+    assert glance.keys() == {"samples", "plots"}
+    for kind, drawn in glance.items():
+        assert drawn
+        for name, picture in drawn.items():
+            np.testing.assert_array_equal(picture, whole[kind][name])
 
 
 def test_predictions_of_files_are_rows_of_probabilities(tmp_path):
@@ -67,9 +112,7 @@ def test_predictions_of_files_are_rows_of_probabilities(tmp_path):
         probabilities = tf.constant([[0.1, 0.7, 0.2]])
         return {"probabilities": probabilities, "class_name": tf.constant(["bee"])}
 
-    path = results.write_predictions(tmp_path, files, answer, NAMES)
-    with open(path, newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [row["file"] for row in rows] == [str(file) for file in files]
-    assert float(rows[0]["bee"]) == pytest.approx(0.7)
-    assert (tmp_path / "samples" / "answers.png").exists()
+    found = results.predictions(files, answer, NAMES)
+    assert [row["file"] for row in found["rows"]] == [str(file) for file in files]
+    assert found["rows"][0]["bee"] == pytest.approx(0.7)
+    assert found["samples"]["answers"].shape[-1] == 3

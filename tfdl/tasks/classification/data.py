@@ -28,6 +28,7 @@ def read(
     test_fraction: float,
     multi_label: bool,
     on_bad_data: str,
+    train_dev_fraction: float = 0.0,
     warn: Callable[[str], None] = warnings.warn,
 ) -> dict[str, source.Source | source.Stream]:
     """Open train, validation and test of a data set, with no picture in two of them.
@@ -44,10 +45,11 @@ def read(
         test_fraction: the same of test.
         multi_label: whether an example has several classes; synthetic only.
         on_bad_data: "error" or "skip", for broken pictures and for leaks.
+        train_dev_fraction: share of train that is neither trained on nor chosen by.
         warn: takes one line about each thing that was left out.
 
     Returns:
-        {"train", "validation", "test"}.
+        {"train", "validation", "test"}, and "train_dev" if a share is given.
 
     Raises:
         UsageError: the format is unknown, or brings one class for each picture.
@@ -55,6 +57,11 @@ def read(
         NetworkError: they would have to be fetched, and there is no network.
     """
     name, place = location.parse(spec, formats=FORMATS)
+    fractions = {
+        "validation_fraction": validation_fraction,
+        "test_fraction": test_fraction,
+        "train_dev_fraction": train_dev_fraction,
+    }
     if multi_label and name != "synthetic":
         raise errors.UsageError(
             f"--data {spec} has one class for each picture", "drop --multi-label"
@@ -64,8 +71,7 @@ def read(
         return tfds.read(
             place,
             folders=[*prepared, pathlib.Path("~/tensorflow_datasets").expanduser()],
-            validation_fraction=validation_fraction,
-            test_fraction=test_fraction,
+            **fractions,
         )
     if name == "mnist":
         found = mnist.read(location.find(place))
@@ -82,9 +88,7 @@ def read(
             multi_label=multi_label,
             seed=_DRAWING_SEED,
         )
-    found = splits.complete(
-        found, validation_fraction=validation_fraction, test_fraction=test_fraction
-    )
+    found = splits.complete(found, **fractions)
     found = splits.apart(found, on_bad_data=on_bad_data, warn=warn)
     if name == "mnist":
         return found  # the idx files are in memory already
@@ -94,11 +98,11 @@ def read(
 def cached(
     sources: dict[str, source.Source], *, limit_bytes: int
 ) -> dict[str, source.Source]:
-    """Keep decoded pictures of train, then validation and test, up to a limit."""
+    """Keep decoded pictures of one split after the other, up to a limit."""
     kept = {}
-    for split in ("train", "validation", "test"):
-        kept[split] = cache.keep_pictures(sources[split], limit_bytes=limit_bytes)
-        limit_bytes = max(0, limit_bytes - int(sources[split].pixels.sum()))
+    for split, examples in sources.items():
+        kept[split] = cache.keep_pictures(examples, limit_bytes=limit_bytes)
+        limit_bytes = max(0, limit_bytes - int(examples.pixels.sum()))
     return kept
 
 

@@ -5,17 +5,17 @@ multi-hot, int (examples, classes) of 0 and 1, where they do not. The numbers ar
 of scikit-learn's functions with their defaults and `zero_division=0`.
 """
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
 
-from tfdl import errors
-from tfdl.ops import counts
+from tfdl.ops import calibration, counts, intervals
+from tfdl.tasks.classification import checks, curves
 
 _THRESHOLD = 0.5  # a label of a multi-label picture is predicted above it
 _TOP_K = 5
 _SMALLEST_PROBABILITY = 1e-7  # as Keras clips: a sure mistake costs 16.1
-_ROUNDING = 1e-2  # a softmax in low precision may exceed 1
 _RATES = ("precision", "recall", "f1")
 _MACRO = {f"{rate}_macro": rate for rate in _RATES}
 
@@ -39,11 +39,27 @@ def brief(
         DivergedError: a probability is not finite.
         UsageError: logits in place of probabilities, or targets of another form.
     """
-    probabilities, targets = _check(probabilities, targets, multi_label=multi_label)
+    probabilities, targets = checks.answers(
+        probabilities, targets, multi_label=multi_label
+    )
     return {
-        "loss": _loss(probabilities, targets),
+        "loss": float(np.mean(_losses(probabilities, targets))),
         "accuracy": float(np.mean(_is_right(probabilities, targets))),
     }
+
+
+def losses(
+    probabilities: np.ndarray, targets: np.ndarray, *, multi_label: bool
+) -> np.ndarray:
+    """Measure each picture's loss, whose mean is that of `brief`.
+
+    Arguments and errors are those of `brief`.
+
+    Returns:
+        float64 (examples,).
+    """
+    checked = checks.answers(probabilities, targets, multi_label=multi_label)
+    return _losses(*checked)
 
 
 def evaluate(
@@ -64,12 +80,13 @@ def evaluate(
         seed: of the bootstrap.
 
     Returns:
-        "loss" and "accuracy" as `brief`; "accuracy_interval", [low, high] of 95 %;
-        "num_examples"; "precision_macro", "recall_macro" and "f1_macro"; and
+        "loss" and "accuracy" as `brief`; "num_examples"; "precision_macro",
+        "recall_macro" and "f1_macro"; "loss_interval", "accuracy_interval" and
+        "f1_macro_interval", [low, high] of 95 %; "calibration_error"; and
         "roc_auc_macro", one class against the rest, over the classes that some pictures
         have and some have not, left out where there is none.
-        Of exclusive classes "calibration_error" and, where there are more than 5,
-        "top5_accuracy"; the macro means are over classes that occur or are predicted.
+        Of exclusive classes "top5_accuracy", where there are more than 5; the macro
+        means are over classes that occur or are predicted.
         Of labels "label_accuracy", the share of right ones, "precision_micro",
         "recall_micro", "f1_micro", and "mean_average_precision" over the classes that
         occur, left out where there is none; the macro means are over all classes.
@@ -80,12 +97,14 @@ def evaluate(
     rows = per_class(
         probabilities, targets, class_names=class_names, multi_label=multi_label
     )
-    probabilities, targets = _check(probabilities, targets, multi_label=multi_label)
-    interval = counts.bootstrap_interval(
-        _is_right(probabilities, targets), rng=np.random.default_rng(seed)
+    probabilities, targets = checks.answers(
+        probabilities, targets, multi_label=multi_label
     )
     measured = brief(probabilities, targets, multi_label=multi_label)
-    measured["accuracy_interval"] = list(interval)
+    measured |= _intervals(probabilities, targets, seed=seed)
+    measured["calibration_error"] = calibration.expected_calibration_error(
+        *curves.confidences(probabilities, targets)
+    )
     of_kind = _of_labels if multi_label else _of_classes
     measured |= of_kind(probabilities, targets, rows)
     measured |= _means(rows, roc_auc_macro="roc_auc")
@@ -111,53 +130,26 @@ def per_class(
     Returns:
         A row for each class: "class"; "support", its number of pictures; "precision",
         "recall" and "f1", 0 where they are 0 / 0; "roc_auc", None where no picture or
-        every picture has the class; "average_precision", None where no picture has it.
+        every picture has the class; "average_precision", and "best_f1" with the
+        "best_threshold" that gives it, None where no picture has the class.
 
     Raises:
         As `evaluate`.
     """
-    probabilities, targets = _check(probabilities, targets, multi_label=multi_label)
-    _check_names(class_names, probabilities)
+    probabilities, targets = checks.answers(
+        probabilities, targets, multi_label=multi_label
+    )
+    checks.names(class_names, probabilities)
+    of_classes = checks.one_against_rest(probabilities, targets)
+    all_rates = _rates(probabilities, targets).tolist()
     rows = []
-    for index, rates in enumerate(_rates(probabilities, targets)):
-        scores, positives = probabilities[:, index], _has_class(targets, index)
-        row = {"class": class_names[index], "support": int(positives.sum())}
-        row |= dict(zip(_RATES, rates.tolist(), strict=True))
-        row["roc_auc"] = row["average_precision"] = None
-        if _is_mixed(positives):
-            row["roc_auc"] = _roc_curve(scores, positives)[2]
-        if positives.any():
-            row["average_precision"] = counts.average_precision(scores, positives)
-        rows.append(row)
+    for name, (scores, positives), rates in zip(
+        class_names, of_classes, all_rates, strict=True
+    ):
+        row = {"class": name, "support": int(positives.sum())}
+        row |= dict(zip(_RATES, rates, strict=True))
+        rows.append(row | _summaries(scores, positives))
     return rows
-
-
-def roc_curves(
-    probabilities: np.ndarray, targets: np.ndarray, *, class_names: Sequence[str]
-) -> dict[str, tuple[np.ndarray, np.ndarray, float]]:
-    """Trace the receiver operating characteristic of each class against the rest.
-
-    Args:
-        probabilities: float (examples, classes) in [0, 1].
-        targets: int (examples,), or multi-hot (examples, classes).
-        class_names: one for each class; a class need not occur.
-
-    Returns:
-        name -> (false positive rates, true positive rates, area below), without the
-        classes that no picture or every picture has.
-
-    Raises:
-        As `evaluate`.
-    """
-    multi_label = np.ndim(targets) > 1
-    probabilities, targets = _check(probabilities, targets, multi_label=multi_label)
-    _check_names(class_names, probabilities)
-    curves = {}
-    for index, name in enumerate(class_names):
-        positives = _has_class(targets, index)
-        if _is_mixed(positives):
-            curves[name] = _roc_curve(probabilities[:, index], positives)
-    return curves
 
 
 def confusion_matrix(probabilities: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -174,18 +166,19 @@ def confusion_matrix(probabilities: np.ndarray, targets: np.ndarray) -> np.ndarr
     Raises:
         As `brief`.
     """
-    probabilities, targets = _check(probabilities, targets, multi_label=False)
+    probabilities, targets = checks.answers(probabilities, targets, multi_label=False)
     predictions, num_classes = probabilities.argmax(axis=1), probabilities.shape[1]
     return counts.confusion_matrix(targets, predictions, num_classes=num_classes)
 
 
-def _loss(probabilities, targets):
+def _losses(probabilities, targets):
+    """Return float64 (examples,), the mean over labels where there are several."""
     if targets.ndim == 1:
         likelihood = np.take_along_axis(probabilities, targets[:, np.newaxis], axis=1)
     else:
         likelihood = np.where(targets, probabilities, 1 - probabilities)
     likelihood = np.maximum(likelihood.astype(np.float64), _SMALLEST_PROBABILITY)
-    return float(-np.mean(np.log(likelihood)))
+    return -np.mean(np.log(likelihood), axis=1)
 
 
 def _is_right(probabilities, targets):
@@ -195,15 +188,80 @@ def _is_right(probabilities, targets):
     return np.all((probabilities > _THRESHOLD) == targets, axis=1)
 
 
+def _summaries(scores, positives):
+    """Sum up the curves of a class; None where it has none."""
+    summaries = dict.fromkeys(
+        ("roc_auc", "average_precision", "best_f1", "best_threshold")
+    )
+    if positives.any():
+        summaries["average_precision"] = counts.average_precision(scores, positives)
+        f_scores, thresholds = (
+            values[::-1] for values in counts.f_score_curve(scores, positives)
+        )
+        best = f_scores.argmax()
+        summaries["best_f1"] = float(f_scores[best])
+        summaries["best_threshold"] = float(thresholds[best])
+        if not positives.all():
+            fpr, tpr, _ = counts.roc_curve(scores, positives)
+            summaries["roc_auc"] = counts.area_under_curve(fpr, tpr)
+    return summaries
+
+
+def _intervals(probabilities, targets, *, seed):
+    """Bound loss, accuracy and macro F1 by resampling the pictures."""
+    f1_values, f1_macro = _for_f1(probabilities, targets)
+    resampled = {
+        "loss_interval": (_losses(probabilities, targets), np.mean),
+        "accuracy_interval": (_is_right(probabilities, targets), np.mean),
+        "f1_macro_interval": (f1_values, f1_macro),
+    }
+    return {
+        name: list(
+            intervals.bootstrap_interval(
+                values, rng=np.random.default_rng(seed), statistic=statistic
+            )
+        )
+        for name, (values, statistic) in resampled.items()
+    }
+
+
+def _for_f1(probabilities, targets):
+    """Return a row for each picture, and the macro F1 of resamples of such rows."""
+    if targets.ndim == 1:
+        pairs = np.stack([targets, probabilities.argmax(axis=1)], axis=1)
+        return pairs, functools.partial(
+            _f1_of_pairs, num_classes=probabilities.shape[1]
+        )
+    # 0 neither, 1 wrongly named, 2 missed, 3 rightly named.
+    return 2 * targets + (probabilities > _THRESHOLD), _f1_of_outcomes
+
+
+def _f1_of_pairs(pairs, axis, *, num_classes):
+    """Compute macro F1 of (resamples, examples, 2), over the classes in each."""
+    num_resamples = len(pairs)
+    first_bins = num_classes * np.arange(num_resamples)[:, np.newaxis]
+    truths, guesses = np.moveaxis(pairs.astype(np.int64), -1, 0) + first_bins
+
+    def count(bins):
+        counted = np.bincount(bins.ravel(), minlength=num_resamples * num_classes)
+        return counted.reshape(num_resamples, num_classes)
+
+    sizes = count(truths) + count(guesses)
+    f1 = 2 * count(truths[truths == guesses]) / np.maximum(sizes, 1)
+    return f1.sum(axis=axis) / np.sum(sizes > 0, axis=axis)
+
+
+def _f1_of_outcomes(outcomes, axis):
+    """Compute macro F1 of (resamples, examples, classes), over all classes."""
+    right = np.sum(outcomes == 3, axis=axis)
+    wrong = np.sum((outcomes == 1) | (outcomes == 2), axis=axis)
+    return np.mean(2 * right / np.maximum(2 * right + wrong, 1), axis=-1)
+
+
 def _of_classes(probabilities, targets, rows):
     predictions = probabilities.argmax(axis=1)
     seen = [rows[index] for index in np.union1d(targets, predictions)]
-    measured = {
-        "calibration_error": counts.expected_calibration_error(
-            probabilities.max(axis=1), predictions == targets
-        ),
-        **_means(seen, **_MACRO),
-    }
+    measured = _means(seen, **_MACRO)
     if probabilities.shape[1] > _TOP_K:
         accuracy = counts.top_k_accuracy(probabilities, targets, k=_TOP_K)
         measured["top5_accuracy"] = accuracy
@@ -245,68 +303,3 @@ def _rates(probabilities, targets):
 def _positive_rates(targets, predictions):
     matrix = counts.confusion_matrix(targets, predictions, num_classes=2)
     return np.stack(counts.precision_recall_f1(matrix), axis=1)[1]
-
-
-def _has_class(targets, index):
-    return targets == index if targets.ndim == 1 else targets[:, index] == 1
-
-
-def _is_mixed(positives):
-    return positives.any() and not positives.all()
-
-
-def _roc_curve(scores, positives):
-    fpr, tpr, _ = counts.roc_curve(scores, positives)
-    return fpr, tpr, counts.area_under_curve(fpr, tpr)
-
-
-def _check(probabilities, targets, *, multi_label):
-    probabilities = np.asarray(probabilities)
-    targets = np.asarray(targets, np.int64)
-    _check_shapes(probabilities, targets, multi_label=multi_label)
-    num_broken = np.sum(~np.isfinite(probabilities).all(axis=1))
-    if num_broken:
-        raise errors.DivergedError(
-            f"The probabilities of {num_broken} of {len(targets)} pictures are not "
-            "finite.",
-            "Evaluate an earlier checkpoint, or train with a lower learning rate.",
-        )
-    if probabilities.min() < 0 or probabilities.max() > 1 + _ROUNDING:
-        raise errors.UsageError(
-            "`probabilities` must lie in [0, 1]. Received "
-            f"{probabilities.min():.4g} to {probabilities.max():.4g}.",
-            "Turn logits into probabilities by `postprocess`.",
-        )
-    highest = 1 if multi_label else probabilities.shape[1] - 1
-    if targets.min() < 0 or targets.max() > highest:
-        raise errors.UsageError(
-            f"`targets` must lie in [0, {highest}]. Received {targets.min()} to "
-            f"{targets.max()}.",
-            "Leave out padding, and check that data and model have the same classes.",
-        )
-    return probabilities, targets
-
-
-def _check_shapes(probabilities, targets, *, multi_label):
-    expected = probabilities.shape[: 2 if multi_label else 1]
-    if probabilities.ndim != 2 or targets.shape != expected:
-        form = "(examples, classes)" if multi_label else "(examples,)"
-        raise errors.UsageError(
-            f"`probabilities` must be (examples, classes) and `targets` {form}. "
-            f"Received {probabilities.shape} and {targets.shape}.",
-            "Check `multi_label`.",
-        )
-    if len(targets) == 0:
-        raise errors.DataError(
-            "There are no examples to evaluate.", "Choose a split that is not empty."
-        )
-
-
-def _check_names(class_names, probabilities):
-    num_classes = probabilities.shape[1]
-    if len(class_names) != num_classes:
-        raise errors.UsageError(
-            f"`class_names` must name {num_classes} classes. Received "
-            f"{len(class_names)} names.",
-            "Evaluate on data with the classes of the training data.",
-        )

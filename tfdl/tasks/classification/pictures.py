@@ -1,31 +1,30 @@
-"""What a person looks at: batches, predictions, confusion and curves, as pictures."""
+"""What a person looks at of a classifier: batches, answers and charts.
 
-import csv
-import pathlib
+Everything is drawn as uint8 (height, width, 3), and nothing is written.
+"""
+
 from collections.abc import Sequence
 
 import numpy as np
-import PIL.Image
 
 from tfdl import drawing
-from tfdl.tasks.classification import metrics
+from tfdl.tasks.classification import curves, metrics
 
 _SHOWN = 32
+_THRESHOLD = 0.5  # as in `metrics`
 
 
 def batch(images: np.ndarray, targets: np.ndarray, class_names: Sequence[str]):
     """Draw the first pictures of a batch with their targets.
 
     Args:
-        images: float32 (batch, height, width, channels) in [0, 1].
-        targets: float32 (batch, classes), distributions or multi-hot.
+        images: float32 (batch, height, width, channels) in [0, 1], or a tensor.
+        targets: float32 (batch, classes), distributions or multi-hot, likewise.
         class_names: one for each class.
-
-    Returns:
-        uint8 (height, width, 3).
     """
-    titles = [_target(row, class_names) for row in targets[:_SHOWN]]
-    return drawing.grid(images[:_SHOWN], titles=titles)
+    images, targets = (np.asarray(values)[:_SHOWN] for values in (images, targets))
+    titles = [_target(row, class_names) for row in targets]
+    return drawing.grid(images, titles=titles)
 
 
 def predictions(
@@ -33,89 +32,96 @@ def predictions(
     probabilities: np.ndarray,
     targets: np.ndarray,
     class_names: Sequence[str],
+    *,
+    multi_label: bool,
 ) -> np.ndarray:
-    """Draw pictures with their most probable class and, where it is wrong, the truth.
+    """Draw pictures with the answer and, where it is wrong, what the truth was given.
+
+    The answer is the most probable class; where classes do not exclude one another and
+    some are wrong, it is the one that is most so.
 
     Args:
-        images: float32 (batch, height, width, channels) in [0, 1].
-        probabilities: float32 (batch, classes).
-        targets: float32 (batch, classes).
+        images: float32 (pictures, height, width, channels) in [0, 1].
+        probabilities: float32 (pictures, classes).
+        targets: float32 (pictures, classes), one-hot or multi-hot.
         class_names: one for each class.
-
-    Returns:
-        uint8 (height, width, 3).
+        multi_label: whether classes do not exclude one another.
     """
     titles, colours = [], []
-    rows = zip(probabilities[:_SHOWN], targets[:_SHOWN], strict=True)
-    for row, target in rows:
-        guess = int(row.argmax())
-        is_right = target[guess] > 0
-        truth = "" if is_right else f", is {_target(target, class_names)}"
-        titles.append(f"{class_names[guess]} {row[guess]:.2f}{truth}")
+    for row, target in zip(probabilities, targets, strict=True):
+        title, is_right = _answer(row, target, class_names, multi_label)
+        titles.append(title)
         colours.append("green" if is_right else "red")
-    return drawing.grid(images[:_SHOWN], titles=titles, title_colours=colours)
+    return drawing.grid(images, titles=titles, title_colours=colours)
 
 
-def training(folder: pathlib.Path, batch_drawn: tuple, class_names: Sequence[str]):
-    """Draw a training batch and the curves of a run into its folder.
-
-    Args:
-        folder: of the run; its metrics.csv is read.
-        batch_drawn: images and targets, as in `batch`, or tensors of them.
-        class_names: one for each class.
-    """
-    images, targets = (np.asarray(values) for values in batch_drawn)
-    save(folder / "samples", {"train_batch": batch(images, targets, class_names)})
-    save(folder / "plots", training_curves(folder / "metrics.csv"))
-
-
-def training_curves(metrics_path: pathlib.Path) -> dict[str, np.ndarray]:
-    """Draw loss and accuracy of a run's metrics.csv, train beside validation.
-
-    Returns:
-        {"loss": uint8 (height, width, 3), "accuracy": ...}.
-    """
-    with open(metrics_path, newline="") as file:
-        rows = list(csv.DictReader(file))
-    epochs = [int(row["epoch"]) for row in rows]
-    drawn = {}
-    for name in ("loss", "accuracy"):
-        series = {
-            label: (epochs, [float(row[key]) for row in rows])
-            for label, key in (("train", name), ("validation", f"val_{name}"))
-        }
-        drawn[name] = drawing.curves(
-            series, title=f"{name} during training", x_label="epoch", y_label=name
-        )
-    return drawn
-
-
-def evaluation(
-    probabilities: np.ndarray, targets: np.ndarray, class_names: Sequence[str]
+def charts(
+    probabilities: np.ndarray,
+    targets: np.ndarray,
+    class_names: Sequence[str],
 ) -> dict[str, np.ndarray]:
-    """Draw the ROC curves and, for exclusive classes, the confusion matrix.
+    """Draw every chart of a split.
 
     Args:
         probabilities: float32 (examples, classes).
         targets: int (examples,), or (examples, classes) multi-hot.
         class_names: one for each class.
+
+    Returns:
+        "roc", "precision_recall", "f_score", "calibration" and, for exclusive classes,
+        what `confusion_matrices` returns.
     """
-    drawn = {
-        "roc": drawing.roc_curves(
-            metrics.roc_curves(probabilities, targets, class_names=class_names)
-        )
+    answers = (probabilities, targets)
+    roc = curves.roc(*answers, class_names=class_names)
+    by_recall = curves.precision_recall(*answers, class_names=class_names)
+    by_threshold = curves.f_score(*answers, class_names=class_names)
+    return confusion_matrices(probabilities, targets, class_names) | {
+        "roc": drawing.roc_curves(roc, mean=curves.mean(roc, stepwise=False)),
+        "precision_recall": drawing.precision_recall_curves(
+            by_recall, mean=curves.mean(by_recall, stepwise=True)
+        ),
+        "f_score": drawing.f_score_curves(
+            by_threshold, mean=curves.mean(by_threshold, stepwise=True)
+        ),
+        "calibration": drawing.calibration(*curves.calibration(*answers)),
     }
-    if targets.ndim == 1:
-        matrix = metrics.confusion_matrix(probabilities, targets)
-        drawn["confusion_matrix"] = drawing.confusion_matrix(matrix, class_names)
-    return drawn
 
 
-def save(folder: pathlib.Path, drawn: dict[str, np.ndarray]) -> None:
-    """Write pictures as `<folder>/<name>.png`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, picture in drawn.items():
-        PIL.Image.fromarray(picture).save(folder / f"{name}.png")
+def confusion_matrices(
+    probabilities: np.ndarray, targets: np.ndarray, class_names: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """Draw the confusion matrix in counts and in shares, as the arguments of `charts`.
+
+    Returns:
+        "confusion_matrix" and "confusion_matrix_normalized"; nothing of classes that do
+        not exclude one another.
+    """
+    if targets.ndim > 1:
+        return {}
+    matrix = metrics.confusion_matrix(probabilities, targets)
+    return {
+        "confusion_matrix": drawing.confusion_matrix(matrix, class_names),
+        "confusion_matrix_normalized": drawing.confusion_matrix(
+            matrix, class_names, normalized=True
+        ),
+    }
+
+
+def _answer(row, target, class_names, multi_label) -> tuple[str, bool]:
+    """Write an answer, beside the truth unless it is right -> (text, is it right?)."""
+    index = int(row.argmax())
+    if not multi_label:
+        text, truth = f"{class_names[index]} {row[index]:.2f}", int(target.argmax())
+        if index == truth:
+            return text, True
+        return f"{text}, is {class_names[truth]} {row[truth]:.2f}", False
+    errors = np.abs(row - target)
+    if errors.max() <= _THRESHOLD:
+        return f"{class_names[index]} {row[index]:.2f}", True
+    index = int(errors.argmax())
+    denial = "no " if target[index] else ""
+    truth = _target(target, class_names) or "none"
+    return f"{denial}{class_names[index]} {row[index]:.2f}, is {truth}", False
 
 
 def _target(row: np.ndarray, class_names: Sequence[str]) -> str:
