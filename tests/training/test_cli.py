@@ -244,3 +244,43 @@ def test_the_strategy_is_made_before_the_verb_computes_anything(app, monkeypatch
 def test_lines_are_printed_unwrapped(capsys):
     cli.say("x" * 500, "[not markup]")
     assert capsys.readouterr().out == "x" * 500 + "\n[not markup]\n"
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Do one thing."""
+
+    base_path: pathlib.Path
+    """What to do it with."""
+    debug: bool = False
+    """Show tracebacks."""
+
+
+def test_an_app_without_verbs_has_flags_with_underscores(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["apps/toy.py"])
+    got = []
+    arguments = ["--base_path", "a"]
+    assert cli.main_without_verbs(got.append, Options, arguments=arguments) == 0
+    assert got == [Options(pathlib.Path("a"))]
+    with pytest.raises(SystemExit):
+        cli.main_without_verbs(got.append, Options, arguments=["--help"])
+    assert "--base_path" in capsys.readouterr().out
+
+
+def test_an_app_without_verbs_fails_as_others_do(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["apps/toy.py"])
+
+    def fail(options):
+        raise errors.ModelFileError("no model", "export one")
+
+    assert cli.main_without_verbs(fail, Options, arguments=["--base_path=a"]) == 4
+    assert capsys.readouterr().err == "error: no model\nremedy: export one\n"
+    assert (
+        cli.main_without_verbs(fail, Options, arguments=["--base_path=a", "--debg"])
+        == 2
+    )
+    remedy = capsys.readouterr().err.splitlines()[1]
+    assert remedy == "remedy: did you mean --debug?"
+    arguments = ["--base_path=a", "--debug"]
+    assert cli.main_without_verbs(fail, Options, arguments=arguments) == 4
+    assert "Traceback" in capsys.readouterr().err

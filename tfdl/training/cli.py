@@ -43,16 +43,53 @@ def main(
         resources, 7 network, 75 terminated and resumable, 130 after Ctrl-C.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in arguments
     if arguments[:1] in (["-h"], ["--help"]):
         print(description)
         return 0
-    try:
+
+    def call_verb():
         function, flags = _parse(verbs, presets, task, arguments)
         run = getattr(flags, "run", None)
         if isinstance(run, shared_flags.Run):
             strategy.create(run.strategy)
         function(flags)
+
+    return _exit_code(call_verb, debug="--debug" in arguments)
+
+
+def main_without_verbs(
+    function: Callable[[Any], None],
+    kind: type,
+    *,
+    arguments: Sequence[str] | None = None,
+) -> int:
+    """Run an app that does one thing, and whose flags are spelled with underscores.
+
+    Args:
+        function: what the app does.
+        kind: dataclass of the flags that it takes.
+        arguments: as for `main`.
+
+    Returns:
+        The exit code, as of `main`.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+
+    def call():
+        function(_flags(kind, None, arguments, _program(), use_underscores=True))
+
+    return _exit_code(call, debug="--debug" in arguments)
+
+
+def say(*lines: str) -> None:
+    """Print lines as they are, unwrapped."""
+    print(*lines, sep="\n", flush=True)
+
+
+def _exit_code(call: Callable[[], None], *, debug: bool) -> int:
+    """Call an app, and say what went wrong if anything does."""
+    try:
+        call()
     except (Exception, KeyboardInterrupt) as error:
         if debug:
             traceback.print_exc()
@@ -60,11 +97,6 @@ def main(
         print(f"error: {' '.join(message.split())}\nremedy: {remedy}", file=sys.stderr)
         return code
     return 0
-
-
-def say(*lines: str) -> None:
-    """Print lines as they are, unwrapped."""
-    print(*lines, sep="\n", flush=True)
 
 
 def _parse(verbs, presets, task, arguments: list[str]):
@@ -84,7 +116,7 @@ def _parse(verbs, presets, task, arguments: list[str]):
         default = None
         if preset is not None and "--run" not in rest:
             rest = ["--run", str(shared_flags.run_of(preset, task)), *rest]
-    return function, _flags(kind, default, rest, verb)
+    return function, _flags(kind, default, rest, f"{_program()} {verb}")
 
 
 def _take_preset(presets, arguments: list[str]):
@@ -102,7 +134,7 @@ def _take_preset(presets, arguments: list[str]):
     return None, arguments
 
 
-def _flags(kind: type, default, arguments: list[str], verb: str):
+def _flags(kind: type, default, arguments: list[str], program: str, **options):
     """Parse flags with tyro, and put what it has to say into one line."""
     said = io.StringIO()
     markers = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
@@ -113,15 +145,16 @@ def _flags(kind: type, default, arguments: list[str], verb: str):
                 kind,
                 args=arguments,
                 config=markers,
-                prog=f"{_program()} {verb}",
+                prog=program,
                 **extra,
+                **options,
             )
     except SystemExit as error:
         if not error.code:
             raise
         _raise_own(error)
         message, suggestion = _first_paragraphs(said.getvalue())
-        remedy = suggestion or f"{_program()} {verb} --help lists the flags"
+        remedy = suggestion or f"{program} --help lists the flags"
         raise errors.UsageError(message, remedy) from None
 
 

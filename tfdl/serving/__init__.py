@@ -1,0 +1,1 @@
+"""The embedded server, which answers TensorFlow Serving's clients."""
