@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-EXTRAS ?= cpu,dev
+EXTRAS ?= cpu,dev,onnx
 
 .PHONY: setup demo test slow lint format bench clean
 

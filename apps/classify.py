@@ -14,7 +14,6 @@ Numbers to expect: apps/README.md. Papers: LeCun 1998 (LeNet-5), He 2016 (ResNet
 """
 
 import functools
-import pathlib
 import sys
 from dataclasses import dataclass, field
 from typing import Literal
@@ -23,8 +22,7 @@ import tfdl.quiet  # noqa: F401  # isort: skip
 import keras
 
 from tfdl.backbones import BACKBONES
-from tfdl.data import scan
-from tfdl.export import savedmodel
+from tfdl.export import writing
 from tfdl.tasks.classification import (
     classifier,
     feeding,
@@ -32,8 +30,9 @@ from tfdl.tasks.classification import (
     pictures,
     postprocess,
     results,
+    served,
 )
-from tfdl.training import cli, flags, inference, report, session
+from tfdl.training import cli, flags, inference, report, session, verbs
 
 
 @dataclass(frozen=True)
@@ -68,8 +67,8 @@ class Config:
 
 PRESETS = {
     "tiny": Config(
-        data=flags.Data(num_examples=400, batch_size=32),
-        optimization=flags.Optimization(epochs=2),
+        flags.Data(num_examples=400, batch_size=32),
+        flags.Optimization(epochs=2),
         width=0.5,
     ),
     "mnist": Config(
@@ -88,90 +87,81 @@ PRESETS = {
 
 def check(config: Config) -> None:
     """Look at data and model before training, into <run>/check."""
-    size, made = config.data.image_size, functools.partial(build, config)
-    session.check(
-        config,
-        flags.run_of(config, "classify"),
-        lambda: lint.set_up(read(config), objective(config), made, image_size=size),
-    )
+    folder, size = flags.run_of(config, "classify"), config.data.image_size
+    goal = classifier.Objective(config.multi_label, config.optimization.label_smoothing)
+    made = functools.partial(build, config)
+    set_up = functools.partial(lint.set_up, objective=goal, build=made, image_size=size)
+    session.check(config, folder, lambda: set_up(read(config)))
 
 
 def train(config: Config) -> None:
     """Train a run, or go on with it."""
-    splits, folder = read(config), flags.run_of(config, "classify")
-    names, batch = splits.class_names, splits.first_batch()
+    data, folder = read(config), flags.run_of(config, "classify")
+    names, batch = data.class_names, data.first_batch()
     if session.train(
         config,
         folder,
-        feed=splits.training,
+        feed=data.training,
         build=functools.partial(build, config, len(names)),
-        validate=lambda infer, check: results.brief(
-            collect(config, splits, infer, "validation", check)
-        ),
+        validate=lambda *how: results.brief(collect(config, data, "validation", *how)),
         monitor="val_accuracy",
         mode="max",
-        notes={"class_names": list(names)},
+        class_names=names,
         begin=lambda: report.begin(folder, train_batch=pictures.batch(*batch, names)),
     ):
-        infer = inference.compiled(restore(folder)[-1])
-        collected = collect(config, splits, infer, "validation")
+        infer = inference.compiled(session.restore(Config, folder, build)[-1])
+        collected = collect(config, data, "validation", infer)
         report.finish(folder, **results.glance(collected, names))
 
 
-def evaluate(options: flags.Evaluate) -> None:
+def evaluate(options: verbs.Evaluate) -> None:
     """Measure the best weights of a run."""
-    config, names, model = restore(options.run)
-    splits, infer = read(config), inference.compiled(model, features=True)
+    config, names, model = session.restore(Config, options.run, build)
+    data, infer = read(config), inference.compiled(model, features=True)
     lines = report.evaluate(
         options,
-        splits.sources,
-        collect=functools.partial(collect, config, splits, infer),
+        data.sources,
+        collect=lambda split: collect(config, data, split, infer),
         report=functools.partial(results.report, class_names=names),
         error=results.error,
     )
     cli.say(*lines)
 
 
-def predict(options: flags.Predict) -> None:
+def predict(options: verbs.Predict) -> None:
     """Name the class of every picture, in predictions.csv and as pictures."""
-    config, names, model = restore(options.run)
-    files = scan.usable_files(options.paths, on_bad_data=options.on_bad_data)
+    config, names, model = session.restore(Config, options.run, build)
     answer = postprocess.serve(model, names, multi_label=config.multi_label)
-    path = report.predictions(options.run, **results.predictions(files, answer, names))
-    cli.say(f"{len(files)} pictures answered, see {path.resolve()}")
+    bad = options.on_bad_data
+    found = results.predictions(options.paths, answer, names, on_bad_data=bad)
+    cli.say(report.predictions(options.run, **found))
 
 
-def export(options: flags.Export) -> None:
-    """Write a SavedModel."""
-    config, names, model = restore(options.run)
-    answer = postprocess.serve(model, names, multi_label=config.multi_label)
-    folder = savedmodel.write(
-        options.base / options.run.resolve().name,
-        model,
-        signatures={"serving_default": answer},
-        assets={"labels.txt": "\n".join(names) + "\n"},
+def export(options: verbs.Export) -> None:
+    """Write the best weights for servers or devices, proved against those in memory."""
+    config, names, model = session.restore(Config, options.run, build)
+    again = functools.partial(build, config, len(names))
+    network = options.network(model, config.optimization.precision, again)
+    data, shape = None if options.skip_metric else read(config), model.input_shape[1:]
+    path = writing.write(
+        options,
+        inference.compiled(network),
+        reference=inference.compiled(model),
+        **served.task(data, names, image_shape=shape, multi_label=config.multi_label),
     )
-    cli.say(f"exported to {folder.resolve()}")
+    cli.say(f"exported to {path.resolve()}")
 
 
 def read(config: Config) -> feeding.Splits:
-    """Open the splits, and say what happens to their pictures."""
+    """Open the data, and say what happens to their pictures."""
     return feeding.read(
-        config.data.reading(),
+        **config.data.feeding(),
+        seed=config.run.seed,
         augmentation=config.augmentation,
         mix=config.mix,
         channels=config.channels,
         multi_label=config.multi_label,
-        sampling=config.data.sampling,
-        batch_size=config.data.batch_size,
-        seed=config.run.seed,
     )
-
-
-def objective(config: Config) -> classifier.Objective:
-    """Say what is trained for."""
-    smoothing = config.optimization.label_smoothing
-    return classifier.Objective(config.multi_label, smoothing)
 
 
 def build(config: Config, num_classes: int, optimizer=None) -> keras.Model:
@@ -186,26 +176,19 @@ def build(config: Config, num_classes: int, optimizer=None) -> keras.Model:
         dropout_rate=config.dropout,
         spatial_dropout_rate=config.spatial_dropout,
     )
-    return objective(config).compile(model, optimizer) if optimizer else model
+    goal = classifier.Objective(config.multi_label, config.optimization.label_smoothing)
+    return goal.compile(model, optimizer) if optimizer else model
 
 
-def collect(config: Config, splits, infer, split, check=lambda: None):
+def collect(config: Config, data, split, infer, check=lambda: None):
     """Run the model on a split."""
-    outputs = inference.outputs(infer, splits.evaluation(split), check=check)
-    size = len(splits.sources[split])
+    outputs = inference.outputs(infer, data.evaluation(split), check=check)
+    size = len(data.sources[split])
     return results.collect(outputs, size, multi_label=config.multi_label)
 
 
-def restore(folder: pathlib.Path) -> tuple[Config, list[str], keras.Model]:
-    """Rebuild a run's best model -> (its flags, names of its classes, model)."""
-    config, saved, model = session.restore(
-        Config, folder, lambda config, saved: build(config, len(saved["class_names"]))
-    )
-    return config, saved["class_names"], model
-
-
-VERBS = {check: Config, train: Config, evaluate: flags.Evaluate}
-VERBS |= {predict: flags.Predict, export: flags.Export}
+VERBS = {check: Config, train: Config, evaluate: verbs.Evaluate}
+VERBS |= {predict: verbs.Predict, export: verbs.Export}
 
 if __name__ == "__main__":
     sys.exit(cli.main(VERBS, __doc__, presets=PRESETS, task="classify"))

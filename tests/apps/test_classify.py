@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 from tfdl.tasks.classification import data
-from tfdl.training import cli
+from tfdl.training import cli, session
 
 APP = pathlib.Path(__file__).parents[2] / "apps" / "classify.py"
 SIZE = 32
@@ -127,7 +127,7 @@ def test_the_export_answers_a_stranger_as_the_model_in_memory_does(
     assert done.returncode == 0, done.stderr
     answered = json.loads(done.stdout)
 
-    _, names, model = app.restore(run)
+    _, names, model = session.restore(app.Config, run, app.build)
     expected = []
     for name in answered["names"]:
         # Pillow decodes and turns; JPEG decoders differ by a level, so TensorFlow's.
@@ -173,7 +173,7 @@ def test_a_turned_picture_and_its_upright_copy_are_one_answer(trained, tmp_path)
 
 def test_the_export_has_the_accuracy_that_evaluate_wrote(app, trained):
     run, export, _ = trained
-    config, names, _ = app.restore(run)
+    config, names, _ = session.restore(app.Config, run, app.build)
     test = data.read(**config.data.reading(), multi_label=False)["test"]
     answer = tf.saved_model.load(str(export)).signatures["serving_default"]
     content = tf.constant([pathlib.Path(name).read_bytes() for name in test.names])

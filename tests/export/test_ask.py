@@ -4,9 +4,10 @@ import sys
 import keras
 import PIL.Image
 import pytest
+import tensorflow as tf
 
 from tfdl import errors
-from tfdl.export import ask, savedmodel
+from tfdl.export import ask
 from tfdl.tasks.classification import postprocess
 
 
@@ -16,10 +17,11 @@ def exported(tmp_path):
     flat = keras.layers.Flatten()(inputs)
     model = keras.Model(inputs, keras.layers.Dense(2)(flat))
     answer = postprocess.serve(model, ("dark", "light"), multi_label=False)
-    for _ in range(2):
-        savedmodel.write(
-            tmp_path / "model", model, signatures={"serving_default": answer}, assets={}
-        )
+    module = tf.Module()
+    module.variables_of_model = [variable.value for variable in model.variables]
+    for version in ("1", "2"):
+        folder = str(tmp_path / "model" / version)
+        tf.saved_model.save(module, folder, {"serving_default": answer})
     PIL.Image.new("RGB", (9, 7), (255, 0, 0)).save(tmp_path / "red.png")
     return tmp_path
 

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tfdl import errors
-from tfdl.training import cli, flags
+from tfdl.training import cli, flags, verbs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,15 +52,15 @@ def app(monkeypatch, capsys):
         def predict(options):
             got.append(options)
 
-        verbs = dict(
+        offered = dict(
             zip(
                 (train, evaluate, predict),
-                (Config, flags.Evaluate, flags.Predict),
+                (Config, verbs.Evaluate, verbs.Predict),
                 strict=True,
             )
         )
         code = cli.main(
-            verbs, "What it does.", presets=PRESETS, task="toy", arguments=arguments
+            offered, "What it does.", presets=PRESETS, task="toy", arguments=arguments
         )
         said = capsys.readouterr()
         return code, got[0] if got else None, said.out, said.err.splitlines()
@@ -202,7 +202,7 @@ def test_another_preset_is_another_default(app):
 )
 def test_a_preset_tells_the_other_verbs_its_run(app, arguments, run):
     _, options, _, _ = app("evaluate", "--preset", "tiny", *arguments)
-    assert options == flags.Evaluate(run=pathlib.Path(run))
+    assert options == verbs.Evaluate(run=pathlib.Path(run))
 
 
 def test_pictures_are_named_without_a_flag(app):

@@ -7,7 +7,7 @@ import pytest
 from tensorboard.backend.event_processing import event_accumulator
 
 from tfdl import errors
-from tfdl.training import flags, report
+from tfdl.training import report, verbs
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
 ROWS = [{"class": "a, b", "f1": 0.5, "roc_auc": None}, {"class": "c", "f1": 1.0}]
@@ -112,7 +112,9 @@ def test_curves_are_drawn_of_metrics_that_train_and_validation_have(run):
 
 def test_predictions_are_a_table_and_a_picture(run):
     rows = [{"file": "a, b.png", "class": "cat"}]
-    path = report.predictions(run, rows=rows, samples={"answers": PICTURE})
+    line = report.predictions(run, rows=rows, samples={"answers": PICTURE})
+    path = run / "predictions.csv"
+    assert line == f"1 pictures answered, see {path}"
     with open(path, newline="") as file:
         assert list(csv.DictReader(file)) == rows
     assert (run / "samples" / "answers.png").exists()
@@ -131,7 +133,7 @@ def test_the_errors_of_all_splits_are_read(run):
 
 def evaluated(run, **options):
     return report.evaluate(
-        flags.Evaluate(run=run, **options),
+        verbs.Evaluate(run=run, **options),
         ["train", "validation", "test"],
         collect=lambda split: split,
         report=lambda answers: {

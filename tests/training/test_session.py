@@ -89,7 +89,7 @@ def train(folder, settings, *, feed=None, validate=measure):
         validate=validate,
         monitor="val_loss",
         mode="min",
-        notes={"class_names": ["cat", "dog"]},
+        class_names=["cat", "dog"],
     )
 
 
@@ -122,11 +122,11 @@ def test_a_run_holds_everything_to_rebuild_and_believe_it(trained):
 
 def test_the_best_model_comes_back_with_the_metric_that_was_written(trained):
     folder, _ = trained
-    settings, saved, model = session.restore(
-        Config, folder, lambda settings, saved: build(settings.units)
+    settings, names, model = session.restore(
+        Config, folder, lambda settings, num_classes: build(settings.units)
     )
     assert settings == config()
-    assert saved["class_names"] == ["cat", "dog"]
+    assert names == ["cat", "dog"]
     rows = (folder / "metrics.csv").read_text().splitlines()[1:]
     lowest = min(float(row.split(",")[-1]) for row in rows)
     loss = np.mean((model.predict(INPUTS, verbose=0) - TARGETS) ** 2)

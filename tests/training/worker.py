@@ -86,7 +86,7 @@ def train(config: Config) -> None:
         validate=lambda infer, check: validate(models[0], infer, check),
         monitor="val_loss",
         mode="min",
-        notes={},
+        class_names=(),
     )
 
 

@@ -3,14 +3,14 @@
 import dataclasses
 import difflib
 import pathlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 import keras
 import tyro
 
 from tfdl import errors
-from tfdl.training import loop, optimizers, precision, schedules, strategy
+from tfdl.training import loop, optimizers, schedules, strategy
 
 _SEEDS = 1 << 32  # as many as NumPy takes
 
@@ -42,8 +42,16 @@ class Data:
     on_bad_data: Literal["error", "skip"] = "error"
     """Refuse broken or leaked pictures, or leave up to 5 % of them out."""
 
+    def feeding(self) -> dict:
+        """Return the keyword arguments of a task's `feeding.read`."""
+        return {
+            "reading": self.reading(),
+            "sampling": self.sampling,
+            "batch_size": self.batch_size,
+        }
+
     def reading(self) -> dict:
-        """Return the keyword arguments of a task's `read`."""
+        """Return the keyword arguments of a task's `data.read`."""
         return {
             "spec": self.source,
             "cache_dir": self.cache_dir.expanduser(),
@@ -229,103 +237,6 @@ class Run:
             raise errors.UsageError(
                 f"--seed must be in [0, {_SEEDS}). Received {self.seed}", "0 is usual"
             )
-
-
-@dataclasses.dataclass(frozen=True)
-class Evaluate:
-    """Measure a trained run on one of its splits."""
-
-    run: pathlib.Path
-    """Folder of the run."""
-    split: Literal["test", "validation", "train_dev", "train"] = "test"
-    """The examples to measure on."""
-    human_error: float | None = None
-    """Share that people get wrong; says where the errors of all splits come from."""
-    debug: bool = False
-    """Show the traceback of an error."""
-
-    def __post_init__(self):
-        if self.human_error is not None and not 0 <= self.human_error <= 1:
-            raise errors.UsageError(
-                f"--human-error must be in [0, 1]. Received {self.human_error}",
-                "0.01 is 1 %",
-            )
-
-
-@dataclasses.dataclass(frozen=True)
-class Predict:
-    """Answer for pictures of your own."""
-
-    paths: tyro.conf.Positional[tuple[pathlib.Path, ...]]
-    """Pictures, and folders of pictures."""
-    run: pathlib.Path
-    """Folder of the run."""
-    on_bad_data: Literal["error", "skip"] = "error"
-    """Refuse broken pictures, or leave up to 5 % of them out."""
-    debug: bool = False
-    """Show the traceback of an error."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Export:
-    """Write the model for servers or devices, and prove it."""
-
-    run: pathlib.Path
-    """Folder of the run."""
-    base: pathlib.Path = pathlib.Path("savedmodels")
-    """Where models are kept, as <base>/<name of the run>/<version>."""
-    format: Literal["savedmodel", "tflite", "onnx"] = "savedmodel"
-    """savedmodel takes the bytes of pictures, the others prepared pictures."""
-    precision: Literal["as_trained", "float32", "bfloat16"] = "as_trained"
-    """Of a SavedModel's arithmetic; inputs, outputs and other formats are float32."""
-    quantization: Literal["none", "float16", "int8"] = "none"
-    """Of a tflite file: float16 halves its weights, int8 computes in whole numbers."""
-    skip_metric: bool = False
-    """Do not measure on the test split, where the data are not at hand."""
-    debug: bool = False
-    """Show the traceback of an error."""
-
-    def __post_init__(self):
-        if self.quantization != "none" and self.format != "tflite":
-            raise errors.UsageError(
-                f"--quantization {self.quantization} is of --format tflite. Received "
-                f"--format {self.format}",
-                "add --format tflite",
-            )
-        if self.precision == "bfloat16" and self.format != "savedmodel":
-            raise errors.UsageError(
-                f"--precision bfloat16 is of a SavedModel. Received --format "
-                f"{self.format}",
-                "drop --precision, or add --quantization float16 to tflite",
-            )
-        if self.quantization == "int8" and self.skip_metric:
-            raise errors.UsageError(
-                "--quantization int8 takes its ranges from pictures of the data",
-                "drop --skip-metric",
-            )
-
-    def network(
-        self, model: keras.Model, *, trained: str, build: Callable[[], keras.Model]
-    ) -> keras.Model:
-        """Give a model the precision that was asked for.
-
-        Args:
-            model: of the run.
-            trained: the run's precision.
-            build: builds the same model under the precision that is set.
-
-        Returns:
-            `model`, or another with its weights.
-        """
-        asked = trained if self.precision == "as_trained" else self.precision
-        if self.format != "savedmodel":
-            asked = "float32"
-        if asked == trained:
-            return model
-        precision.use(asked)
-        other = build()
-        other.set_weights(model.get_weights())
-        return other
 
 
 # Flags that may change when a run is resumed; they do not change its numbers, but for

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 
 from tfdl import drawing
-from tfdl.training import bias_variance, events, flags, run_folder
+from tfdl.training import bias_variance, events, flags, run_folder, verbs
 
 Pictures = Mapping[str, np.ndarray]
 
 
 def evaluate(
-    options: flags.Evaluate,
+    options: verbs.Evaluate,
     splits: Iterable[str],
     *,
     collect: Callable[[str], Any],
@@ -167,7 +167,7 @@ def _draw_curves(folder: pathlib.Path) -> None:
 
 def predictions(
     folder: pathlib.Path, *, rows: Sequence[Mapping], samples: Pictures
-) -> pathlib.Path:
+) -> str:
     """Write answers to a user's own pictures.
 
     Args:
@@ -176,12 +176,12 @@ def predictions(
         samples: pictures with their answers.
 
     Returns:
-        The path of predictions.csv.
+        A line for people.
     """
     path = folder / "predictions.csv"
     _write_table(path, rows)
     drawing.save(folder / "samples", samples)
-    return path
+    return f"{len(rows)} pictures answered, see {path.resolve()}"
 
 
 def compare(

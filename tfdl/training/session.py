@@ -94,7 +94,7 @@ def train(
     validate: Callable[..., dict[str, float]],
     monitor: str,
     mode: str,
-    notes: dict,
+    class_names: Sequence[str],
     begin: Callable[[], None] = lambda: None,
 ) -> bool:
     """Train a run, or go on with it, and say where everything is.
@@ -110,7 +110,7 @@ def train(
             raises (nothing where there are several workers, which stop together).
         monitor: the metric that the best weights are chosen by, as "val_accuracy".
         mode: "max" or "min".
-        notes: what else config.json must hold to rebuild the model.
+        class_names: of the data; config.json keeps them for `restore`.
         begin: draws into the folder, once it is the run's; on the chief alone.
 
     Returns:
@@ -130,7 +130,11 @@ def train(
     )
     opened = run_folder.opened(
         folder,
-        config=run_folder.as_config(config) | notes | {"epoch_steps": plan.epoch_steps},
+        config={
+            **run_folder.as_config(config),
+            "class_names": list(class_names),
+            "epoch_steps": plan.epoch_steps,
+        },
         free=flags.FREE_FLAGS,
         overwrite=run.overwrite,
         is_chief=strategy.is_chief(where),
@@ -179,10 +183,10 @@ def restore(
     Args:
         kind: the app's dataclass of flags.
         folder: of the run.
-        build: (flags, content of config.json) -> model.
+        build: (flags, number of classes) -> model.
 
     Returns:
-        (flags, content of config.json, model with the best weights).
+        (flags, names of the classes, model with the best weights).
 
     Raises:
         ModelFileError: there is no run, or its weights are missing or damaged.
@@ -190,9 +194,10 @@ def restore(
     saved = run_folder.read_config(folder)
     config = flags.from_config(kind, saved)
     precision.use(config.optimization.precision)
-    model = build(config, saved)
+    names = saved["class_names"]
+    model = build(config, len(names))
     best.load_weights(model, folder / best.FILE_NAME)
-    return config, saved, model
+    return config, names, model
 
 
 def _begin(seed: int, number_format: str) -> None:

@@ -112,7 +112,7 @@ def test_predictions_of_files_are_rows_of_probabilities(tmp_path):
         probabilities = tf.constant([[0.1, 0.7, 0.2]])
         return {"probabilities": probabilities, "class_name": tf.constant(["bee"])}
 
-    found = results.predictions(files, answer, NAMES)
+    found = results.predictions(files, answer, NAMES, on_bad_data="error")
     assert [row["file"] for row in found["rows"]] == [str(file) for file in files]
     assert found["rows"][0]["bee"] == pytest.approx(0.7)
     assert found["samples"]["answers"].shape[-1] == 3

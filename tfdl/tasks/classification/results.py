@@ -10,6 +10,7 @@ import PIL.ImageOps
 import tensorflow as tf
 
 from tfdl import drawing
+from tfdl.data import scan
 from tfdl.tasks.classification import curves, metrics, pictures, postprocess
 
 _SHOWN = 32  # pictures
@@ -172,21 +173,28 @@ def report(collected: Collected, class_names: Sequence[str]) -> dict:
 
 
 def predictions(
-    files: Sequence[pathlib.Path],
+    paths: Sequence[pathlib.Path],
     answer: Callable[[tf.Tensor], dict[str, tf.Tensor]],
     class_names: Sequence[str],
+    *,
+    on_bad_data: str,
 ) -> dict:
     """Answer for picture files, one at a time.
 
     Args:
-        files: pictures, at least one.
+        paths: pictures, and folders of them.
         answer: the function behind `serving_default`.
         class_names: one for each class.
+        on_bad_data: "error" or "skip", for broken pictures.
 
     Returns:
         "rows" of a table, the file, its class and all probabilities; and "samples", the
         first pictures with their answers, name -> uint8 (height, width, 3).
+
+    Raises:
+        DataError: a path is missing, there is no picture, or one is broken.
     """
+    files = scan.usable_files(paths, on_bad_data=on_bad_data)
     rows, titles = [], []
     for file in files:
         answered = answer(tf.constant([file.read_bytes()]))

@@ -3,12 +3,13 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tfdl.data.sources import source
-from tfdl.tasks.classification import data, metrics
+from tfdl.tasks.classification import data, feeding, metrics, postprocess
 
 _DRAWN_SHAPES = ((37, 61), (64, 64), (50, 90), (1, 1))  # in pixels
 _DRAWING_SEED = 3
@@ -33,6 +34,37 @@ class Questions:
     examples: Mapping[str, Mapping[str, tf.Tensor]]
     calibration: tf.Tensor
     measure: Callable[[Signatures], dict[str, float]] | None
+
+
+def task(
+    splits: feeding.Splits | None,
+    class_names: Sequence[str],
+    *,
+    image_shape: Sequence[int],
+    multi_label: bool,
+) -> dict[str, Any]:
+    """Say what an export answers, and how that is proved.
+
+    Args:
+        splits: of the run's data, or None where they are not at hand.
+        class_names: one for each class.
+        image_shape: (size, size, channels) of what the model takes.
+        multi_label: as in `postprocess.postprocess`.
+
+    Returns:
+        The arguments of `tfdl.export.writing.write` that know the task.
+    """
+    kind = {"image_shape": image_shape, "multi_label": multi_label}
+    signatures = postprocess.signatures
+    return {
+        "build": functools.partial(signatures, class_names=class_names, **kind),
+        "questions": questions(
+            splits.sources if splits else {},
+            batch_size=splits.batch_size if splits else 1,
+            **kind,
+        ),
+        "labels": class_names,
+    }
 
 
 def questions(

@@ -1,0 +1,1 @@
+"""Writes models for other runtimes than TensorFlow, each with its parity beside it."""
