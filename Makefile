@@ -5,6 +5,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 EXTRAS ?= cpu,dev,onnx
 
+BENCHMARKS := $(filter-out benchmarks/tables.py,$(wildcard benchmarks/*.py))
+
 .PHONY: setup demo test slow lint format bench clean
 
 setup: $(VENV)/ready
@@ -17,6 +19,7 @@ $(VENV)/ready: setup.cfg pyproject.toml
 
 CLASSIFY := $(BIN)/python apps/classify.py
 DEMO := runs/classify/demo
+SERVED := $(DEMO)/serve.log
 DRAWINGS := runs/cache/synthetic/6000x48px-1objects-seed20/images
 
 demo: setup
@@ -25,7 +28,13 @@ demo: setup
 		--cache-dir runs/cache
 	$(CLASSIFY) evaluate --run $(DEMO)
 	$(CLASSIFY) export --run $(DEMO)
-	$(BIN)/python -m tfdl.export.ask savedmodels/demo $(DRAWINGS)/000000.png
+	@$(BIN)/python apps/serve.py --model_name demo --model_base_path savedmodels/demo \
+		--rest_api_port 0 > $(SERVED) 2>&1 & server=$$!; trap "kill $$server" EXIT; \
+	until grep '^serving' $(SERVED); do \
+		kill -0 $$server || { cat $(SERVED); exit 1; }; sleep 0.2; \
+	done; \
+	url=$$(sed -n 's#^serving .* at \(http://[^/]*\)/v1.*#\1#p' $(SERVED)); \
+	$(BIN)/python -m tfdl.serving.ask $$url demo $(DRAWINGS)/000000.png
 	@echo "pictures: $(CURDIR)/$(DEMO)/samples and $(CURDIR)/$(DEMO)/plots"
 	@echo "curves:   $(BIN)/tensorboard --logdir $(DEMO)/events"
 
@@ -44,7 +53,7 @@ format: setup
 	$(BIN)/ruff format .
 
 bench: setup
-	$(BIN)/python benchmarks/classification.py
+	for script in $(BENCHMARKS); do $(BIN)/python $$script || exit 1; done
 
 clean:
 	rm -rf $(VENV) runs build *.egg-info

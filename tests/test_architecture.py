@@ -20,7 +20,7 @@ LEVELS = {
     "analysis": {"errors", "ops", "layers", "drawing", "backbones", "data"},
     "compression": {"errors", "ops", "layers", "drawing", "backbones", "data"},
     "training": {"errors", "findings", "ops", "drawing"},
-    "export": {"errors", "ops", "drawing", "quiet"},
+    "export": {"errors", "ops", "drawing"},
     "serving": {"errors", "ops", "drawing"},
 }
 BANNED_NAMES = {"utils", "common", "helpers", "misc", "base", "core"}
