@@ -15,8 +15,8 @@ CONFIG = {"optimization": {"epochs": 3, "learning_rate": 0.1}, "model": "lenet5"
 
 
 def opened(folder, config=None, **options):
-    defaults = {"free": ("epochs",), "overwrite": False, "is_chief": True}
-    return run_folder.opened(folder, config=config or CONFIG, **defaults | options)
+    usual = {"free": ("epochs",), "overwrite": False, "is_chief": True, "defaults": {}}
+    return run_folder.opened(folder, config=config or CONFIG, **usual | options)
 
 
 def changed(**optimization):
@@ -47,6 +47,19 @@ def test_other_settings_are_refused_with_their_list(tmp_path):
         "width None -> 2"
     )
     assert run_folder.read_config(tmp_path) == CONFIG
+
+
+def test_a_flag_that_a_run_did_not_know_had_its_default(tmp_path):
+    with opened(tmp_path):
+        pass
+    newer = CONFIG | {"width": 2}
+    with (
+        pytest.raises(errors.UsageError, match="width 1 -> 2"),
+        opened(tmp_path, newer, defaults=CONFIG | {"width": 1}),
+    ):
+        pytest.fail("it was opened")
+    with opened(tmp_path, newer, defaults={"width": 2}):
+        assert run_folder.read_config(tmp_path) == newer
 
 
 def test_free_settings_may_change_and_are_written_down(tmp_path):

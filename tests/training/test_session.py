@@ -19,8 +19,8 @@ TARGETS = np.random.RandomState(1).rand(NUM_EXAMPLES, 2).astype("float32")
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    optimization: flags.Optimization
-    run: flags.Run
+    optimization: flags.Optimization = flags.Optimization()
+    run: flags.Run = flags.Run()
     units: int = 2
 
 

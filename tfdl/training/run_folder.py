@@ -26,6 +26,7 @@ def opened(
     folder: pathlib.Path,
     *,
     config: dict,
+    defaults: dict,
     free: Iterable[str],
     overwrite: bool,
     is_chief: bool,
@@ -35,6 +36,8 @@ def opened(
     Args:
         folder: `runs/<task>/<name>`.
         config: everything that decides the run's result, as JSON can hold it.
+        defaults: what a setting was in a run that was started before there was a flag
+            for it.
         free: names of entries, at any depth, that may change when a run is resumed.
         overwrite: whether to empty the folder first.
         is_chief: whether this process writes; the others leave the folder alone.
@@ -64,7 +67,7 @@ def opened(
         _acquire(lock, folder)
         if overwrite:
             _empty(folder)
-        _agree(folder / "config.json", config, set(free))
+        _agree(folder / "config.json", config, defaults, set(free))
         write_json(folder / "config.json", config)
         write_json(folder / "env.json", environment())
         yield
@@ -161,11 +164,11 @@ def _empty(folder: pathlib.Path) -> None:
             path.unlink()
 
 
-def _agree(path: pathlib.Path, config: dict, free: set[str]) -> None:
+def _agree(path: pathlib.Path, config: dict, defaults: dict, free: set[str]) -> None:
     """Refuse to go on with a run of another configuration."""
     if not path.exists():
         return
-    old = flat(read_config(path.parent))
+    old = flat(defaults) | flat(read_config(path.parent))
     new = flat(json.loads(json.dumps(config, default=str)))
     differences = [
         f"{name} {old.get(name)} -> {new.get(name)}"

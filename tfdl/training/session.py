@@ -100,8 +100,8 @@ def train(
     """Train a run, or go on with it, and say where everything is.
 
     Args:
-        config: flags of the app, with `flags.Optimization` as `optimization` and
-            `flags.Run` as `run`.
+        config: flags of the app, each with a default, with `flags.Optimization` as
+            `optimization` and `flags.Run` as `run`.
         folder: of the run.
         feed: the training batches.
         build: optimizer -> compiled model; called under the strategy.
@@ -135,6 +135,7 @@ def train(
             "class_names": list(class_names),
             "epoch_steps": plan.epoch_steps,
         },
+        defaults=run_folder.as_config(type(config)()),
         free=flags.FREE_FLAGS,
         overwrite=run.overwrite,
         is_chief=strategy.is_chief(where),
