@@ -4,6 +4,8 @@ Position p of the whole training is place p % epoch_size of epoch p // epoch_siz
 example and its augmentation follow from (seed, epoch, place) alone. So a position is a
 number: resuming needs no state of the pipeline, and each replica and worker computes
 its own part of every batch.
+
+Mixing takes its partners from neighbouring positions, see `groups`.
 """
 
 import dataclasses
@@ -13,16 +15,13 @@ import numpy as np
 import tensorflow as tf
 
 from tfdl import errors
-from tfdl.data import augment
+from tfdl.data import augment, groups
 from tfdl.data.sources import source
 
 Prepare = Callable[[source.Sample], dict[str, tf.Tensor]]
 
 # Batches that wait; left to AUTOTUNE, they grow to hundreds on a fast pipeline.
 _PREFETCHED = 4
-
-# Streams of draws beside those of augmentation, which has 0, 1, 2 ... of a key.
-_PARTNER_STREAM, _MIX_STREAM = -1, -2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +50,8 @@ class Recipe:
     Attributes:
         prepare: sample -> what the model eats, in fixed shapes.
         augmentations: functions (sample, *, seed) -> sample, applied before `prepare`.
-        mix: (example, partner, *, seed) -> example, applied after it, or None.
+        mosaic: (example, three others, *, seed) -> example, applied after it, or None.
+        mix: (example, partner, *, seed) -> example, applied last, or None.
         sampling: "uniform" shows every example once an epoch; "balanced" draws every
             class equally often.
         feed: batch of examples -> what `model.train_step` takes.
@@ -59,9 +59,15 @@ class Recipe:
 
     prepare: Prepare
     augmentations: Sequence[augment.Augmentation] = ()
+    mosaic: Callable | None = None
     mix: Callable | None = None
     sampling: str = "uniform"
     feed: Callable = dict
+
+    @property
+    def is_mixing(self) -> bool:
+        """Whether an example is made of several."""
+        return self.mosaic is not None or self.mix is not None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +100,7 @@ class Training:
             )
         is_stream = isinstance(self.examples, source.Stream)
         is_balanced = self.recipe.sampling == "balanced"
-        if is_stream and (is_balanced or self.recipe.mix is not None):
+        if is_stream and (is_balanced or self.recipe.is_mixing):
             raise errors.UsageError(
                 "a tfds: source is read in order and cannot pick examples by number, "
                 "as mixing and --sampling balanced need",
@@ -135,30 +141,28 @@ class Training:
                 f"--batch-size {self.batch_size} does not divide into {parts} replicas",
                 f"choose a multiple of {parts}",
             )
-        if isinstance(self.examples, source.Stream):
-            examples = self._streamed(steps, shard)
+        part = self.batch_size // parts
+        if self.recipe.is_mixing:
+            positions = _positions(self.batch_size, steps, shard)
+            batched = self._mixed_batches(positions, part)
+        elif isinstance(self.examples, source.Stream):
+            batched = self._streamed(steps, shard).batch(part, drop_remainder=True)
         else:
-            examples = _positions(self.batch_size, steps, shard).map(
-                self.example_at, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-            )
-        batched = examples.batch(self.batch_size // parts, drop_remainder=True)
+            positions = _positions(self.batch_size, steps, shard)
+            examples = _mapped(positions, self.example_at)
+            batched = examples.batch(part, drop_remainder=True)
         return _as_it_stands(batched.map(self.recipe.feed).prefetch(_PREFETCHED))
 
     def example_at(self, position: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Compute the prepared example at a position, int64 (), of the training."""
+        """Compute the example at a position, int64 (), of the training, not mixed."""
         key = _key(self.seed, position, self._epoch_size)
-        example = self._prepared(self.number_at(position), key)
-        if self.recipe.mix is None:
-            return example
-        partner_key = tf.random.experimental.stateless_fold_in(key, _PARTNER_STREAM)
-        mix_key = tf.random.experimental.stateless_fold_in(key, _MIX_STREAM)
-        other = self._prepared(self._drawn(partner_key), partner_key)
-        return self.recipe.mix(example, other, seed=mix_key)
+        return self._prepared(self.number_at(position), key)
 
     def number_at(self, position: tf.Tensor) -> tf.Tensor:
         """Compute which example, int64 (), is at a position of the training."""
         if self.recipe.sampling == "balanced":
-            return self._drawn(tf.stack([tf.constant(self.seed, tf.int64), position]))
+            key = tf.stack([tf.constant(self.seed, tf.int64), position])
+            return _balanced(self.examples.labels, key)
         epoch = position // self._epoch_size
         return tf.random.experimental.index_shuffle(
             position % self._epoch_size,
@@ -185,13 +189,30 @@ class Training:
         sample = augment.apply(self.recipe.augmentations, sample, seed=key)
         return self.recipe.prepare(sample)
 
-    def _drawn(self, key: tf.Tensor) -> tf.Tensor:
-        """Draw the number of an example, int64 (), as often of each class if asked."""
-        if self.recipe.sampling == "balanced":
-            return _balanced(self.examples.labels, key)
-        return tf.random.stateless_uniform(
-            [], key, maxval=len(self.examples), dtype=tf.int64
+    def _mixed_batches(self, positions: tf.data.Dataset, size: int) -> tf.data.Dataset:
+        """Batch mixed examples; groups never reach over the end of a batch."""
+        if size % groups.SIZE:
+            raise errors.UsageError(
+                f"--batch-size {self.batch_size} gives each replica {size} pictures; "
+                f"mixing needs a multiple of {groups.SIZE}",
+                f"choose a multiple of {groups.SIZE} times the number of replicas",
+            )
+        placed = _mapped(positions, lambda place: (place, self.example_at(place)))
+        mixed = _mapped(placed.batch(groups.SIZE, drop_remainder=True), self._mixed)
+        batched = mixed.batch(size // groups.SIZE, drop_remainder=True)
+        return batched.map(
+            lambda batch: tf.nest.map_structure(
+                lambda t: tf.reshape(t, [size, *t.shape[2:]]), batch
+            )
         )
+
+    def _mixed(self, positions: tf.Tensor, group: dict) -> dict[str, tf.Tensor]:
+        """Mix the examples of a group, each tensor (group, ...)."""
+        keys = [
+            _key(self.seed, positions[index], self._epoch_size)
+            for index in range(groups.SIZE)
+        ]
+        return groups.mixed(group, keys, mosaic=self.recipe.mosaic, mix=self.recipe.mix)
 
     def _streamed(self, steps: range, shard: Shard) -> tf.data.Dataset:
         """Read whole epochs in seeded order, and load the positions asked for."""
@@ -215,9 +236,7 @@ class Training:
         records = epochs.flat_map(epoch_records).skip(first % size).take(last - first)
         if shard.count > 1:
             records = records.filter(is_own)
-        return records.map(
-            example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-        )
+        return _mapped(records, example)
 
 
 def evaluation(
@@ -228,12 +247,15 @@ def evaluation(
         records = examples.read(None)
     else:
         records = tf.data.Dataset.range(len(examples))
-    prepared = records.map(
-        lambda record: prepare(examples.load(record)),
-        num_parallel_calls=tf.data.AUTOTUNE,
-        deterministic=True,
-    )
+    prepared = _mapped(records, lambda record: prepare(examples.load(record)))
     return _as_it_stands(prepared.batch(batch_size).prefetch(_PREFETCHED))
+
+
+def _mapped(dataset: tf.data.Dataset, function: Callable) -> tf.data.Dataset:
+    """Compute several elements at a time, in order."""
+    return dataset.map(
+        function, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    )
 
 
 def _as_it_stands(dataset: tf.data.Dataset) -> tf.data.Dataset:

@@ -16,6 +16,7 @@ from tfdl.data.augment.geometry import (
     shift as shift,
 )
 from tfdl.data.augment.mixing import cutmix as cutmix, mixup as mixup
+from tfdl.data.augment.mosaic import mosaic as mosaic
 from tfdl.data.augment.occlusion import erasing as erasing
 from tfdl.data.augment.randaugment import rand_augment as rand_augment
 from tfdl.data.augment.recipe import Augmentation as Augmentation, apply as apply

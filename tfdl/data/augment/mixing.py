@@ -11,12 +11,10 @@ import math
 
 import tensorflow as tf
 
-from tfdl.data.augment import arguments, rectangles
+from tfdl.data.augment import arguments, objects, rectangles
 from tfdl.ops import boxes
 
 Example = dict[str, tf.Tensor]
-
-_PADDING_LABEL = -1
 
 
 def mixup(
@@ -47,9 +45,9 @@ def mixup(
             share >= 0.5, lambda: example["semantic"], lambda: partner["semantic"]
         )
     if "boxes" in example:
-        own = _weighted(example, share)
-        others = _weighted(partner, 1 - share)
-        mixed |= _joined(own, others)
+        own = objects.weighted(example, share)
+        others = objects.weighted(partner, 1 - share)
+        mixed |= objects.joined(own, others)
     return mixed
 
 
@@ -94,12 +92,14 @@ def cutmix(
             mixed[name] = rectangles.paste(example[name], patch, low, high)
     if "boxes" in example:
         rectangle = tf.cast(tf.concat([low[::-1], high[::-1]], axis=0), tf.float32)
-        own = _behind(_weighted(example, 1.0), rectangle, min_visibility)
-        others = _inside(_weighted(partner, 1.0), rectangle, min_visibility)
+        own = _behind(objects.weighted(example, 1.0), rectangle, min_visibility)
+        others = objects.inside(
+            objects.weighted(partner, 1.0), rectangle, min_visibility
+        )
         if "masks" in example:
             own["masks"] = _erased(example["masks"], low, high)
             others["masks"] = partner["masks"] - _erased(partner["masks"], low, high)
-        mixed |= _joined(own, others)
+        mixed |= objects.joined(own, others)
     return mixed
 
 
@@ -132,21 +132,9 @@ def _blended(example, partner, names, share):
     }
 
 
-def _weighted(example, share):
-    """Take an example's objects, their weights multiplied by its share."""
-    names = ("boxes", "labels", "masks")
-    objects = {name: example[name] for name in names if name in example}
-    weights = example.get("weights", tf.ones(tf.shape(example["boxes"])[:1]))
-    return objects | {"weights": share * weights}
-
-
-def _joined(own, others):
-    return {name: tf.concat([own[name], others[name]], axis=0) for name in own}
-
-
-def _behind(objects, rectangle, min_visibility):
+def _behind(own, rectangle, min_visibility):
     """Cut boxes to the hull of what a rectangle in front of them leaves."""
-    x_min, y_min, x_max, y_max = tf.unstack(objects["boxes"], axis=-1)
+    x_min, y_min, x_max, y_max = tf.unstack(own["boxes"], axis=-1)
     left, top, right, bottom = tf.unstack(rectangle)
     # A side moves only where the rectangle covers it from end to end.
     over_height = (top <= y_min) & (y_max <= bottom)
@@ -157,29 +145,9 @@ def _behind(objects, rectangle, min_visibility):
         tf.where(over_height & (x_max <= right), tf.minimum(x_max, left), x_max),
         tf.where(over_width & (y_max <= bottom), tf.minimum(y_max, top), y_max),
     ]
-    hidden = boxes.intersection(objects["boxes"], rectangle[None])[:, 0]
-    seen = boxes.area(objects["boxes"]) - hidden
-    return _seen_only(objects, tf.stack(sides, axis=-1), seen, min_visibility)
-
-
-def _inside(objects, rectangle, min_visibility):
-    """Cut boxes to the rectangle through which they are seen."""
-    low = tf.maximum(objects["boxes"][:, :2], rectangle[:2])
-    high = tf.minimum(objects["boxes"][:, 2:], rectangle[2:])
-    cut = tf.concat([low, high], axis=-1)
-    return _seen_only(objects, cut, boxes.area(cut), min_visibility)
-
-
-def _seen_only(objects, cut, seen, min_visibility):
-    """Take over the cut boxes, and turn those hardly seen into padding."""
-    kept = (seen >= min_visibility * boxes.area(objects["boxes"])) & (seen > 0)
-    visible = objects | {
-        "boxes": tf.where(kept[:, None], cut, 0.0),
-        "weights": tf.where(kept, objects["weights"], 0.0),
-    }
-    if "labels" in objects:
-        visible["labels"] = tf.where(kept, objects["labels"], _PADDING_LABEL)
-    return visible
+    hidden = boxes.intersection(own["boxes"], rectangle[None])[:, 0]
+    seen = boxes.area(own["boxes"]) - hidden
+    return objects.seen_only(own, tf.stack(sides, axis=-1), seen, min_visibility)
 
 
 def _erased(masks, low, high):
