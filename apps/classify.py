@@ -56,8 +56,8 @@ class Config:
     """Share of channels that is dropped after every stage."""
     augmentation: Literal["none", "digits", "small", "strong", "photos"] = "small"
     """What happens to training pictures, see tasks/classification/recipes.py."""
-    mix: Literal["none", "mixup", "cutmix"] = "none"
-    """How two training pictures become one."""
+    mix: Literal["none", "mixup", "cutmix", "mosaic", "mosaic_mixup"] = "none"
+    """How two or four training pictures become one."""
     multi_label: bool = False
     """Pictures have several classes (synthetic data)."""
 

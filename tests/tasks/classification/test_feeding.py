@@ -38,12 +38,12 @@ def splits():
         num_classes=2,
         sampling="uniform",
     )
-    return feeding.Splits(sources, recipe, batch_size=10, seed=3)
+    return feeding.Splits(sources, recipe, batch_size=8, seed=3)
 
 
 def test_training_is_fed_by_the_recipe(splits):
     images, targets = splits.first_batch()
-    assert images.shape == (10, 8, 8, 3)
+    assert images.shape == (8, 8, 8, 3)
     np.testing.assert_allclose(tf.reduce_sum(targets, axis=-1), 1, rtol=1e-6)
     assert splits.training.epoch_steps == 3
     assert splits.class_names == ("even", "odd")

@@ -31,3 +31,5 @@ def test_the_mix_is_the_one_named():
     recipe = recipes.recipe("none", "cutmix", **options)
     assert recipe.mix is augment.cutmix
     assert recipe.sampling == "balanced"
+    recipe = recipes.recipe("none", "mosaic_mixup", **options)
+    assert (recipe.mosaic, recipe.mix) == (augment.mosaic, augment.mixup)

@@ -81,7 +81,9 @@ class Splits:
     @property
     def held_out(self) -> pipeline.Training:
         """Small batches of the validation split in the form of training batches."""
-        plain = dataclasses.replace(self.recipe, augmentations=(), mix=None)
+        plain = dataclasses.replace(
+            self.recipe, augmentations=(), mosaic=None, mix=None
+        )
         size = min(_HELD_OUT_BATCH, len(self.sources["validation"]))
         return pipeline.Training(self.sources["validation"], plain, size, self.seed)
 

@@ -6,7 +6,14 @@ from tfdl.data import augment, pipeline
 from tfdl.tasks.classification import data
 
 AUGMENTATIONS = ("none", "digits", "small", "strong", "photos")
-MIXES = {"none": None, "mixup": augment.mixup, "cutmix": augment.cutmix}
+# How pictures are joined: in a mosaic of four, then with a partner.
+MIXES = {
+    "none": (None, None),
+    "mixup": (None, augment.mixup),
+    "cutmix": (None, augment.cutmix),
+    "mosaic": (augment.mosaic, None),
+    "mosaic_mixup": (augment.mosaic, augment.mixup),
+}
 
 
 def recipe(
@@ -40,10 +47,12 @@ def recipe(
         "strong": [*small, augment.rand_augment, augment.erasing],
         "photos": [crop, augment.flip_horizontal, augment.colour],
     }
+    mosaic, partner = MIXES[mix]
     return pipeline.Recipe(
         prepare=data.preparation(image_size, channels, num_classes=num_classes),
         augmentations=augmentations[augmentation],
-        mix=MIXES[mix],
+        mosaic=mosaic,
+        mix=partner,
         sampling=sampling,
         feed=data.inputs_and_targets,
     )
