@@ -11,17 +11,12 @@ metrics, validation included; memory is the process's resident set.
 
 import dataclasses
 import json
-import os
 import pathlib
-import platform
 import subprocess
 import sys
 import time
 
-ROOT = pathlib.Path(__file__).parent.parent
-TABLE = ROOT / "benchmarks" / "README.md"
-RESULTS = ROOT / "runs" / "benchmarks"
-MARKS = ("<!-- classification -->", "<!-- end of classification -->")
+import tables
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,8 +50,8 @@ ROWS = (
 
 def measure(row: Row) -> dict:
     """Train and evaluate one row -> what the table says of it."""
-    folder = RESULTS / row.name
-    app = [sys.executable, str(ROOT / "apps" / "classify.py")]
+    folder = tables.RESULTS / row.name
+    app = [sys.executable, str(tables.ROOT / "apps" / "classify.py")]
     train = [*app, "train", *row.flags, "--run", str(folder), "--overwrite"]
     watched = _watch(subprocess.Popen(train), folder)
     subprocess.run([*app, "evaluate", "--run", str(folder)], check=True)
@@ -115,10 +110,10 @@ def _resident_megabytes(process: int) -> float:
     return int(lines[0].split()[1]) / 1024 if lines else 0.0
 
 
-def table(results: list[dict]) -> str:
+def table(results: list[dict]) -> list[str]:
     """Write the results as a Markdown table, with the machine they came from."""
     lines = [
-        f"Machine: {_machine()}. Test accuracy of the best weights on validation, with "
+        f"Machine: {tables.machine()}. Test accuracy of the best weights on validation, with "
         "its 95 % bootstrap interval.",
         "",
         "| what | command | test accuracy | bar | minutes | epochs | images/s | peak "
@@ -134,28 +129,21 @@ def table(results: list[dict]) -> str:
             f"{row['images_per_second']:.0f} | {row['peak_megabytes']:.0f} MB | "
             f"{row['memory_growth']:+.1%} |"
         )
-    return "\n".join(lines)
-
-
-def _machine() -> str:
-    cpu = pathlib.Path("/proc/cpuinfo").read_text().partition("model name")[2]
-    name = cpu.partition("\n")[0].strip("\t :")
-    return f"{os.cpu_count()} cores of {name}, {platform.system()}, no GPU"
+    return lines
 
 
 def main(names: list[str]) -> None:
     """Measure the named rows, or all, and put all known ones into the table."""
-    RESULTS.mkdir(parents=True, exist_ok=True)
+    tables.RESULTS.mkdir(parents=True, exist_ok=True)
     for row in ROWS:
         if not names or row.name in names:
             result = measure(row)
-            (RESULTS / f"{row.name}.json").write_text(json.dumps(result, indent=2))
-    known = [RESULTS / f"{row.name}.json" for row in ROWS]
+            (tables.RESULTS / f"{row.name}.json").write_text(
+                json.dumps(result, indent=2)
+            )
+    known = [tables.RESULTS / f"{row.name}.json" for row in ROWS]
     results = [json.loads(path.read_text()) for path in known if path.exists()]
-    before, rest = TABLE.read_text().split(MARKS[0])
-    after = rest.split(MARKS[1])[1]
-    text = f"{before}{MARKS[0]}\n{table(results)}\n{MARKS[1]}{after}"
-    TABLE.write_text(text)
+    tables.write("classification", table(results))
 
 
 if __name__ == "__main__":
