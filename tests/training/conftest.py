@@ -25,7 +25,8 @@ class Bars:
             (image if label else image.swapaxes(0, 1))[row] += 2.0
         data = (images.astype("float32"), np.eye(2, dtype="float32")[labels])
         batches = tf.data.Dataset.from_tensor_slices(data).repeat()
-        return batches.batch(self.batch_size, drop_remainder=True).take(len(steps))
+        batches = batches.batch(self.batch_size, drop_remainder=True)
+        return batches.skip(steps.start).take(len(steps))
 
 
 @pytest.fixture

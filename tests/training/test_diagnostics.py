@@ -85,3 +85,11 @@ def test_a_model_that_cannot_learn_by_heart_fails(checked, model):
     verdicts, _, _ = checked()
     assert verdicts["one batch is overfitted"] == "fail"
     assert verdicts["activations"] == "fail"
+
+
+def test_a_gain_is_counted_in_standard_errors():
+    """Gains of 1, 2 and 3: the deviation is 1, the error of the mean 1 / sqrt(3)."""
+    losses, blind = np.array([4.0, 3.0, 2.0]), np.full(3, 5.0)
+    np.testing.assert_allclose(diagnostics._gain(losses, blind), 2 * np.sqrt(3))
+    assert diagnostics._gain(np.array([np.nan, 1.0]), np.ones(2)) == -np.inf
+    assert diagnostics._gain(np.array([1.0]), np.array([2.0])) > 1e6
