@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 EXTRAS ?= cpu,dev,onnx
 
-BENCHMARKS := $(filter-out benchmarks/tables.py,$(wildcard benchmarks/*.py))
+BENCHMARKS := $(filter-out benchmarks/tables.py benchmarks/contest.py,$(wildcard benchmarks/*.py))
 
 .PHONY: setup demo test slow lint format bench clean
 

@@ -213,7 +213,7 @@ def _needs_its_input(trial: trials.Trial, set_up: SetUp, rate: float) -> Finding
 
 
 def _gain(losses: np.ndarray, others: np.ndarray) -> float:
-    """Say by how many standard errors losses are less than others of the same batches."""
+    """Count the standard errors by which losses of batches are less than others."""
     if not np.isfinite(losses).all():
         return -np.inf
     gains = others - losses
