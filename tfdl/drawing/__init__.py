@@ -9,6 +9,7 @@ from tfdl.drawing.class_charts import (
     roc_curves,
 )
 from tfdl.drawing.colours import label_colours
+from tfdl.drawing.contours import descents
 from tfdl.drawing.files import encode, save
 from tfdl.drawing.pictures import boxes, grid, masks, semantic, thumbnails
 
@@ -17,6 +18,7 @@ __all__ = [
     "calibration",
     "confusion_matrix",
     "curves",
+    "descents",
     "encode",
     "f_score_curves",
     "grid",
