@@ -37,6 +37,18 @@ def train_on(strategy, steps=4, **options):
     return model
 
 
+def descent(name, rate, curvatures, *, steps):
+    """Minimize sum(curvatures * point^2) / 2 from ones -> points, one in each row."""
+    point = keras.Variable(np.ones(len(curvatures), "float32"))
+    optimizer = optimizers.optimizer(name, rate)
+    optimizer.build([point])
+    path = [point.numpy().astype(float)]
+    for _ in range(steps):
+        optimizer.apply([tf.constant(curvatures * path[-1], tf.float32)], [point])
+        path.append(point.numpy().astype(float))
+    return np.array(path)
+
+
 @pytest.mark.parametrize("options", [{"clip_norm": 0.05}, {"accumulation": 2}, {}])
 def test_two_replicas_update_as_one_device_does(mirrored_strategy, options):
     one = train_on(tf.distribute.OneDeviceStrategy("CPU:0"), **options)
@@ -85,6 +97,29 @@ def test_one_step_of_each_optimizer_equals_keras():
         np.testing.assert_allclose(
             ours.get_weights()[0], theirs.get_weights()[0], atol=1e-6
         )
+
+
+@pytest.mark.parametrize("condition", [10.0, 100.0])
+def test_the_best_sgd_shrinks_a_quadratic_by_the_factor_of_its_condition(condition):
+    # Curvatures 1 and kappa, rate 2 / (L + mu) [Polyak 1987, 1.4].
+    rate, factor = 2 / (1 + condition), (condition - 1) / (condition + 1)
+    path = descent("sgd", rate, np.array([1.0, condition]), steps=20)
+    lengths = np.linalg.norm(path, axis=1)
+    np.testing.assert_allclose(lengths[1:] / lengths[:-1], factor, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["momentum", "nesterov"])
+def test_momentum_shrinks_a_quadratic_by_its_square_root(name):
+    # Each coordinate follows z^2 = (m + shrink) z - m, with Nesterov's
+    # z^2 = (1 + m) shrink z - m shrink, where shrink = 1 - rate * curvature. The roots
+    # are complex here, and |z|^2 is their product [Polyak 1964; Lessard 2016, 4].
+    curvatures, rate, momentum = np.array([1.0, 2.0]), 0.1, 0.9
+    path = descent(name, rate, curvatures, steps=12)
+    # The determinant of successive values shrinks by the product of the roots.
+    areas = path[2:] * path[:-2] - path[1:-1] ** 2
+    shrink = 1 - rate * curvatures if name == "nesterov" else np.ones(2)
+    expected = np.tile(np.sqrt(momentum * shrink), (len(areas) - 1, 1))
+    np.testing.assert_allclose(np.sqrt(areas[1:] / areas[:-1]), expected, rtol=1e-3)
 
 
 def test_an_unknown_optimizer_is_refused():

@@ -18,6 +18,7 @@ from tfdl.training import (
     checkpoint,
     interruption,
     logbook,
+    memory,
     optimizers,
     replicas,
     steps,
@@ -124,6 +125,7 @@ def train(
         UsageError: the workers do not see the same checkpoints.
     """
     steps.build_metrics(model, batches(range(1)), where)
+    memory.keep_freed()  # from here on: a data set has been read
     checkpoints = checkpoint.Checkpoints(
         folder / "checkpoints",
         model,

@@ -7,17 +7,18 @@ import keras
 import tensorflow as tf
 
 from tfdl import errors
+from tfdl.training import fused
 
 _MOMENTUM = 0.9
 
 OPTIMIZERS = {
-    "sgd": (keras.optimizers.SGD, {}),
-    "momentum": (keras.optimizers.SGD, {"momentum": _MOMENTUM}),
-    "nesterov": (keras.optimizers.SGD, {"momentum": _MOMENTUM, "nesterov": True}),
+    "sgd": (fused.SGD, {}),
+    "momentum": (fused.SGD, {"momentum": _MOMENTUM}),
+    "nesterov": (fused.SGD, {"momentum": _MOMENTUM, "nesterov": True}),
     "adagrad": (keras.optimizers.Adagrad, {}),
     "rmsprop": (keras.optimizers.RMSprop, {}),
-    "adam": (keras.optimizers.Adam, {}),
-    "adamw": (keras.optimizers.Adam, {}),  # decay is decoupled in every one of these
+    "adam": (fused.Adam, {}),
+    "adamw": (fused.Adam, {}),  # decay is decoupled in every one of these
     "lion": (keras.optimizers.Lion, {}),
 }
 
