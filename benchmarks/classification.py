@@ -113,8 +113,8 @@ def _resident_megabytes(process: int) -> float:
 def table(results: list[dict]) -> list[str]:
     """Write the results as a Markdown table, with the machine they came from."""
     lines = [
-        f"Machine: {tables.machine()}. Test accuracy of the best weights on validation, with "
-        "its 95 % bootstrap interval.",
+        f"Machine: {tables.machine()}. Test accuracy of the best weights on "
+        "validation, with its 95 % bootstrap interval.",
         "",
         "| what | command | test accuracy | bar | minutes | epochs | images/s | peak "
         "memory | growth after epoch 1 |",

@@ -1,0 +1,318 @@
+"""Compares our training loop with Keras's `fit`, in images per second and memory.
+
+    python benchmarks/train_step.py               # all rows, about 6 minutes
+    python benchmarks/train_step.py lenet5        # the rows whose name has this in it
+
+Both train the same network (equal numbers of parameters) by SGD with momentum on the
+same random pictures in memory, shuffled and batched by both. Ours is `loop.train` as
+the apps run it: 16 steps in one call (4 where a step takes half a second), op
+determinism, every loss written to steps.csv. The peer is plain `fit` with Keras's own
+layers, optimizer and bfloat16 policy. The control is a second process of the peer.
+
+A rate is that of the median time between two steps, so that what either does at the end
+of an epoch does not count.
+"""
+
+import contextlib
+import dataclasses
+import json
+import pathlib
+import sys
+import tempfile
+import time
+
+import contest
+import tables
+
+import tfdl.quiet  # noqa: F401  # isort: skip
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+
+from tfdl.backbones import BACKBONES
+from tfdl.training import interruption, loop, optimizers, precision, strategy
+
+CLASSES = 10
+RATE, MOMENTUM = 0.01, 0.9
+ROUNDS = 6
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One comparison.
+
+    Attributes:
+        backbone: a key of `BACKBONES`.
+        size: height and width of the pictures.
+        channels: of the pictures.
+        batch_size: pictures in a step.
+        precision: "float32" or "bfloat16".
+        steps: in one turn, a multiple of `together`.
+        together: steps that our loop runs in one call.
+        bar: the ratio to reach, if one was set.
+    """
+
+    backbone: str
+    size: int
+    channels: int
+    batch_size: int
+    precision: str
+    steps: int
+    together: int = 16
+    bar: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The row's name on the command line."""
+        return f"{self.backbone}-{self.size}-{self.precision}"
+
+
+ROWS = (
+    Row("lenet5", 28, 1, 32, "float32", 480, bar=1.3),
+    Row("cifar_resnet20", 32, 3, 128, "float32", 16),
+    Row("cifar_resnet20", 32, 3, 128, "bfloat16", 16),
+    Row("resnet18", 64, 3, 32, "float32", 16),
+    Row("resnet18", 64, 3, 32, "bfloat16", 16),
+    Row("resnet18", 224, 3, 32, "float32", 4, together=4, bar=1.3),
+    Row("resnet18", 224, 3, 32, "bfloat16", 4, together=4, bar=1.7),
+)
+
+
+def main(names: list[str]) -> None:
+    """Measure the rows of these names, or all, and write the table."""
+    tables.RESULTS.mkdir(parents=True, exist_ok=True)
+    file = tables.RESULTS / "train_step.json"
+    results = json.loads(file.read_text()) if file.exists() else {}
+    for row in ROWS:
+        if not names or any(name in row.name for name in names):
+            results[row.name] = measure(row)
+            file.write_text(json.dumps(results, indent=2))
+    tables.write("train_step", table(results))
+
+
+def measure(row: Row) -> dict:
+    """Let ours and two of the peer take turns -> what the table says."""
+    commands = {
+        name: [__file__, "--contender", kind, row.name]
+        for name, kind in (("ours", "ours"), ("fit", "fit"), ("control", "fit"))
+    }
+    came = contest.run(commands, rounds=ROUNDS)
+    ours, fit = came["ours"], came["fit"]
+    return {
+        "ours": ours.rate,
+        "fit": fit.rate,
+        "ratio": ours.times(fit),
+        "spread": ours.spread(fit),
+        "control": came["control"].times(fit),
+        "control_spread": came["control"].spread(fit),
+        "megabytes": [ours.megabytes, fit.megabytes],
+    }
+
+
+def table(results: dict[str, dict]) -> list[str]:
+    """Write the results as a Markdown table."""
+    lines = [
+        f"Machine: {tables.machine()}. Medians of {ROUNDS} turns each, by turns; in "
+        "brackets the smallest and the largest ratio of a turn. Memory is the most "
+        "that the process had.",
+        "",
+        "| network | pictures | batch | precision | ours, images/s | `fit`, images/s | "
+        "ratio | bar | control: `fit` against `fit` | memory, ours and `fit` |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in ROWS:
+        if row.name in results:
+            found = results[row.name]
+            own, other = found["megabytes"]
+            cells = (
+                row.backbone,
+                f"{row.size} x {row.size} x {row.channels}",
+                str(row.batch_size),
+                row.precision,
+                f"{found['ours']:.0f}",
+                f"{found['fit']:.0f}",
+                f"**{found['ratio']:.2f}** [{found['spread']}]",
+                str(row.bar or "-"),
+                f"{found['control']:.2f} [{found['control_spread']}]",
+                f"{own:.0f} MB, {other:.0f} MB",
+            )
+            lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def contend(kind: str, row: Row) -> None:
+    """Be one of the contenders until there are no more turns."""
+    rng = np.random.default_rng(0)
+    shape = (row.batch_size * 16, row.size, row.size, row.channels)
+    if row.size > 64:
+        shape = (row.batch_size * 2, *shape[1:])
+    images = rng.random(shape, dtype=np.float32)
+    labels = rng.integers(0, CLASSES, len(images), np.int32)
+    with contextlib.suppress(contest.Over):
+        {"ours": _train, "fit": _fit}[kind](row, images, labels)
+
+
+class _Stopwatch(keras.callbacks.Callback):
+    """Takes a turn of so many steps, then reports and waits for the next."""
+
+    def __init__(self, row: Row, together: int):
+        super().__init__()
+        self._row, self._together = row, together
+        self._turn, self._times = contest.Turn(), None
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Note the time of the call that just ended."""
+        if self._times is None:  # the first call compiled
+            self._turn.take()
+        elif len(self._times) <= self._row.steps // self._together:
+            self._times.append(time.perf_counter())
+            return
+        else:
+            seconds = float(np.median(np.diff(self._times))) / self._together
+            self._turn.take(self._row.batch_size / seconds)
+        self._times = [time.perf_counter()]
+
+
+def _train(row: Row, images: np.ndarray, labels: np.ndarray) -> None:
+    tf.config.experimental.enable_op_determinism()
+    keras.utils.set_random_seed(1)
+    precision.use(row.precision)
+    where = strategy.create("auto")
+    with where.scope():
+        shape = images.shape[1:]
+        model = BACKBONES[row.backbone](shape, CLASSES)
+        model.compile(
+            optimizers.optimizer("momentum", RATE),
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            metrics=["accuracy"],
+        )
+        optimizers.build(model)
+    examples = tf.constant(images), tf.constant(labels)
+
+    def batch(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        positions = tf.range(row.batch_size, dtype=tf.int64) + step * row.batch_size
+        epoch = step * row.batch_size // len(images)
+        numbers = tf.random.experimental.index_shuffle(
+            positions % len(images), tf.stack([0, epoch]), len(images) - 1
+        )
+        return tuple(tf.gather(values, numbers) for values in examples)
+
+    def batches(steps: range):
+        dataset = tf.data.Dataset.range(steps.start, steps.stop)
+        dataset = dataset.map(batch, tf.data.AUTOTUNE).prefetch(4)
+        return where.distribute_datasets_from_function(lambda context: dataset)
+
+    plan = loop.Plan(
+        total_steps=1 << 40,
+        epoch_steps=1 << 30,
+        steps_per_execution=row.together,
+        save_every=1 << 30,
+        keep=1,
+        seed=0,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        loop.train(
+            model,
+            batches,
+            plan=plan,
+            folder=pathlib.Path(folder),
+            where=where,
+            validate=dict,
+            callbacks=[_Stopwatch(row, row.together)],
+            interrupted=interruption.Interruption(),
+            warn=print,
+        )
+
+
+def _fit(row: Row, images: np.ndarray, labels: np.ndarray) -> None:
+    if row.precision == "bfloat16":
+        keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    model = PEERS[row.backbone](images.shape[1:])
+    own = BACKBONES[row.backbone](images.shape[1:], CLASSES)
+    if model.count_params() != own.count_params():
+        raise ValueError(f"{model.count_params()} and {own.count_params()} parameters")
+    model.compile(
+        keras.optimizers.SGD(RATE, momentum=MOMENTUM),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    model.fit(
+        images,
+        labels,
+        batch_size=row.batch_size,
+        epochs=1 << 30,
+        verbose=0,
+        callbacks=[_Stopwatch(row, 1)],
+    )
+
+
+def _resnet18(shape):
+    """ResNet-18 as its users write it with Keras's layers."""
+    inputs, x = _normalized(shape)
+    x = layers.MaxPooling2D(3, 2, "same")(_convolution(x, 64, 7, 2))
+    for filters, strides in ((64, 1), (128, 2), (256, 2), (512, 2)):
+        shortcut = x
+        if strides > 1:
+            shortcut = _convolution(x, filters, 1, strides, activation=None)
+        x = _residual(x, shortcut, filters, strides)
+        x = _residual(x, x, filters, 1)
+    return keras.Model(inputs, _classifier(x))
+
+
+def _resnet20(shape):
+    """The ResNet-20 of CIFAR, whose shortcuts have no parameters."""
+    inputs, x = _normalized(shape)
+    x = _convolution(x, 16, 3)
+    for filters, strides in ((16, 1), (32, 2), (64, 2)):
+        shortcut = x
+        if strides > 1:
+            missing = filters - x.shape[-1]
+            shortcut = layers.AveragePooling2D(1, strides)(x)
+            shortcut = keras.ops.pad(shortcut, ((0, 0),) * 3 + ((0, missing),))
+        x = _residual(x, shortcut, filters, strides)
+        for _ in range(2):
+            x = _residual(x, x, filters, 1)
+    return keras.Model(inputs, _classifier(x))
+
+
+def _lenet5(shape):
+    inputs, x = _normalized(shape)
+    x = layers.ZeroPadding2D(2)(x)
+    for filters in (6, 16):
+        x = layers.MaxPooling2D()(layers.Conv2D(filters, 5, activation="relu")(x))
+    x = layers.Flatten()(x)
+    for units in (120, 84):
+        x = layers.Dense(units, activation="relu")(x)
+    return keras.Model(inputs, layers.Dense(CLASSES, dtype="float32")(x))
+
+
+def _normalized(shape):
+    inputs = keras.Input(shape)
+    return inputs, layers.Rescaling(4.0, -2.0)(inputs)
+
+
+def _convolution(x, filters, size, strides=1, activation="relu"):
+    x = layers.Conv2D(filters, size, strides, "same", use_bias=False)(x)
+    x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(x)
+    return layers.Activation(activation)(x) if activation else x
+
+
+def _residual(x, shortcut, filters, strides):
+    x = _convolution(x, filters, 3, strides)
+    x = _convolution(x, filters, 3, activation=None)
+    return layers.ReLU()(layers.Add()([x, shortcut]))
+
+
+def _classifier(x):
+    return layers.Dense(CLASSES, dtype="float32")(layers.GlobalAveragePooling2D()(x))
+
+
+PEERS = {"lenet5": _lenet5, "cifar_resnet20": _resnet20, "resnet18": _resnet18}
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--contender"]:
+        [chosen] = [row for row in ROWS if row.name == sys.argv[3]]
+        contend(sys.argv[2], chosen)
+    else:
+        main(sys.argv[1:])
