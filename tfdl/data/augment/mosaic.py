@@ -1,8 +1,9 @@
 """How do four prepared examples share one picture?"""
 
+import numpy as np
 import tensorflow as tf
 
-from tfdl.data.augment import arguments, mixing, objects, rectangles
+from tfdl.data.augment import annotations, arguments, mixing, objects
 
 
 def mosaic(
@@ -46,13 +47,13 @@ def mosaic(
         arguments.check_rate("centres", share)
     arguments.check_rate("min_visibility", min_visibility)
     four = (example, top_right, bottom_left, bottom_right)
-    size = tf.shape(example["image"])[:2]
+    size = annotations.size_of(example["image"])
     places = tf.random.stateless_uniform([2], seed, *centres)
     centre = tf.cast(tf.round(places * tf.cast(size, tf.float32)), tf.int32)
     mixed = dict(example)
     for name in ("image", "semantic"):
         if name in example:
-            mixed[name] = _laid([each[name] for each in four], centre, size)
+            mixed[name] = _laid([each[name] for each in four], size - centre)
     if "classes" in example:
         classes = tf.stack([each["classes"] for each in four])
         mixed["classes"] = tf.linalg.matvec(classes, _areas(centre, size), True)
@@ -69,23 +70,26 @@ def mosaic(
 _BEHIND = ((0, 0), (0, 1), (1, 0), (1, 1))
 
 
-def _laid(planes, centre, size):
+def _laid(planes, rest):
     """Lay what is seen of four pictures, (height, width, ...), side by side."""
     parts = [
-        rectangles.cut(each, *_source(behind, centre, size))
-        for each, behind in zip(planes, _BEHIND, strict=True)
+        _seen(each, behind, rest) for each, behind in zip(planes, _BEHIND, strict=True)
     ]
     rows = [tf.concat(parts[:2], axis=1), tf.concat(parts[2:], axis=1)]
     return tf.ensure_shape(tf.concat(rows, axis=0), planes[0].shape)
 
 
-def _source(behind, centre, size):
-    """Find the rectangle of a picture that is seen: first, and behind last, int32 (2,).
+def _seen(planes, behind, rest, *, first_axis=0):
+    """Cut out what is seen of a picture.
 
-    Before the centre a picture shows its end, behind it its beginning.
+    Before the centre a picture shows its end, which starts at `rest`, int32 (2,);
+    behind it its beginning, of the length `rest`.
     """
-    behind = tf.constant(behind)
-    return (1 - behind) * (size - centre), size - behind * centre
+    other_axes = [first_axis, planes.shape.rank - first_axis - 2]
+    rest, behind = tf.pad(rest, [other_axes]), np.pad(np.int32(behind), other_axes)
+    whole = -1  # the size that means "all that is left" to tf.slice
+    size = rest * behind + whole * (1 - behind)
+    return tf.slice(planes, rest * (1 - behind), size)
 
 
 def _areas(centre, size):
@@ -98,13 +102,13 @@ def _areas(centre, size):
 def _moved(example, behind, centre, size, min_visibility):
     """Move the objects of one picture, and cut them to its part of the window."""
     own = objects.weighted(example, 1.0)
-    low, high = _source(behind, centre, size)
-    shift = tf.constant(behind) * centre - low
+    shift = centre - (1 - np.int32(behind)) * size
     own["boxes"] += tf.cast(tf.tile(shift[::-1], [2]), tf.float32)
+    first, behind_last = behind * centre, tf.where(np.bool_(behind), size, centre)
     if "masks" in own:
-        seen = rectangles.cut(own["masks"], low, high, first_axis=1)
-        margins = tf.stack([low + shift, size - high - shift], axis=1)
+        seen = _seen(own["masks"], behind, size - centre, first_axis=1)
+        margins = tf.stack([first, size - behind_last], axis=1)
         padded = tf.pad(seen, tf.pad(margins, [[1, 0], [0, 0]]))
         own["masks"] = tf.ensure_shape(padded, own["masks"].shape)
-    corners = tf.concat([(low + shift)[::-1], (high + shift)[::-1]], axis=0)
+    corners = tf.concat([first[::-1], behind_last[::-1]], axis=0)
     return objects.inside(own, tf.cast(corners, tf.float32), min_visibility)
