@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 
 from tfdl.layers import norms
+from tfdl.tasks.classification import data
 from tfdl.training import cli, rate_range, session, trial
 
 APP = pathlib.Path(__file__).parents[2] / "apps" / "classify.py"
@@ -56,9 +57,9 @@ def first_failure(found) -> dict:
     return next(row for row in found.values() if row["verdict"] == "fail")
 
 
-def sabotage_samples(app, monkeypatch, change):
+def sabotage_samples(monkeypatch, change):
     """Let every sample of every split pass through `change(sample, source)`."""
-    read = app.data.read
+    read = data.read
 
     def sabotaged(**options):
         return {
@@ -68,7 +69,7 @@ def sabotage_samples(app, monkeypatch, change):
             for split, found in read(**options).items()
         }
 
-    monkeypatch.setattr(app.data, "read", sabotaged)
+    monkeypatch.setattr(data, "read", sabotaged)
 
 
 def sabotage_model(app, monkeypatch, change):
@@ -97,12 +98,12 @@ def test_a_healthy_set_up_passes_and_leaves_the_run_free(check, app, tmp_path, c
 
 
 @pytest.mark.slow
-def test_shuffled_labels_are_found(check, app, monkeypatch):
+def test_shuffled_labels_are_found(check, monkeypatch):
     def shuffle(sample, number, found):
         labels = np.random.default_rng(0).permutation(found.labels)
         return sample | {"label": tf.gather(tf.constant(labels), number)}
 
-    sabotage_samples(app, monkeypatch, shuffle)
+    sabotage_samples(monkeypatch, shuffle)
     code, found = check()
     assert code == 3
     assert first_failure(found)["name"] == "input is used"
@@ -155,11 +156,11 @@ def test_a_network_without_normalisation_is_found(check, app, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_constant_input_is_found(check, app, monkeypatch):
+def test_a_constant_input_is_found(check, monkeypatch):
     def blank(sample, number, found):
         return sample | {"image": tf.zeros_like(sample["image"])}
 
-    sabotage_samples(app, monkeypatch, blank)
+    sabotage_samples(monkeypatch, blank)
     code, found = check("--augmentation", "none")
     assert code == 3
     assert first_failure(found)["name"] == "pictures differ"
