@@ -181,6 +181,7 @@ def running(app):
     """Run an application on a free port -> (the server, its port)."""
     listening, is_ready = server.listen("127.0.0.1", 0), threading.Event()
     running = server.Server(app, ready=is_ready.set)
+    running.config.timeout_graceful_shutdown = 2  # some tests leave requests unfinished
     thread = threading.Thread(
         target=lambda: asyncio.run(running.serve(sockets=[listening]))
     )
@@ -191,7 +192,7 @@ def running(app):
             yield running, listening.getsockname()[1]
         finally:
             running.should_exit = True
-            thread.join(30)
+            thread.join(60)
             assert not thread.is_alive()
 
 
