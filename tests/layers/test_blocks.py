@@ -95,27 +95,6 @@ def test_basic_residual_equals_the_slow_convolutions():
     np.testing.assert_allclose(actual, expected, atol=1e-4)
 
 
-def test_image_input_normalises_in_float32_under_a_mixed_policy():
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    inputs, x = blocks.image_input(
-        (None, None, 3), mean=(0.5, 0.4, 0.3), std=(0.5, 0.2, 0.1)
-    )
-    output = keras.Model(inputs, x)(np.ones((1, 2, 2, 3), "float32"))
-    np.testing.assert_allclose(output[0, 0, 0], [1.0, 3.0, 7.0], rtol=1e-5)
-
-
-def test_image_input_averages_the_constants_for_a_grey_picture():
-    inputs, x = blocks.image_input((2, 2, 1), mean=(0.2, 0.4, 0.6), std=(0.1, 0.2, 0.3))
-    output = keras.Model(inputs, x)(np.ones((1, 2, 2, 1), "float32"))
-    np.testing.assert_allclose(np.ravel(output), [3.0] * 4, rtol=1e-5)
-
-
-@pytest.mark.parametrize("image_shape", [(32, 32), (32, 32, None)])
-def test_image_input_refuses_other_shapes(image_shape):
-    with pytest.raises(errors.UsageError, match="`image_shape` must be"):
-        blocks.image_input(image_shape, mean=(0.5,), std=(0.5,))
-
-
 def test_scaled_rounds_and_stays_positive():
     assert [blocks.scaled(6, width) for width in (1.0, 0.5, 0.25, 0.01)] == [6, 3, 2, 1]
     with pytest.raises(errors.UsageError, match="width=0"):
@@ -131,25 +110,6 @@ def test_atrous_stages_of_deeplab():
         (1, (1, 2)),
         (1, (2, 4)),
     ]
-
-
-def test_classifier_is_float32_and_starts_near_zero():
-    model = _model(blocks.classifier, (512,), 10, dropout_rate=0.5)
-    dropout, dense = model.layers[1:]
-    assert dense.compute_dtype == dropout.compute_dtype == "float32"
-    assert dense.get_weights()[0].std() == pytest.approx(0.01, rel=0.1)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"num_classes": 0}, "num_classes=0"),
-        ({"num_classes": 2, "dropout_rate": 1.0}, "dropout_rate=1.0"),
-    ],
-)
-def test_classifier_refuses_numbers_out_of_range(options, message):
-    with pytest.raises(errors.UsageError, match=message):
-        blocks.classifier(keras.Input((4,)), **options)
 
 
 def test_spatial_dropout_drops_whole_channels_and_keeps_the_mean():

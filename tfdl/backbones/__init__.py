@@ -3,8 +3,8 @@
 Every entry of `BACKBONES` is called alike:
 
     BACKBONES[name](image_shape, num_classes=1000, weights=None, width=1.0,
-                    output_stride=32, *, normalization="batch", dropout_rate=0.0,
-                    spatial_dropout_rate=0.0)
+                    output_stride=32, *, normalization="batch", dropout_rate=...,
+                    spatial_dropout_rate=0.0, drop_path_rate=...)
 
 - image_shape: (height, width, channels). The input is float32 in [0, 1]; the model's
   first layer normalises it. Height and width may be None where the model allows it.
@@ -15,9 +15,15 @@ Every entry of `BACKBONES` is called alike:
 - width: factor on the number of channels.
 - output_stride: the last feature map's stride is at most this; strides beyond it become
   dilation. 32 leaves every model as published.
-- normalization: a kind of `norms.normalization`.
-- dropout_rate: of the dropout before the last layer.
+- normalization: a kind of `norms.normalization`; without effect on a model that has no
+  normalisation or another one, such as AlexNet.
+- dropout_rate: before the dense layers; by default the paper's.
 - spatial_dropout_rate: of the dropout of whole channels after every stage.
+- drop_path_rate: of the last residual branch in training, rising linearly from the
+  first; by default the paper's. A model without such branches takes 0 alone.
+
+What is out of its range is an errors.UsageError, and weights that cannot be loaded are
+an errors.ModelFileError.
 """
 
 import functools

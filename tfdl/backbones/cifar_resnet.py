@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import keras
 
 from tfdl import errors
-from tfdl.backbones import weights as weights_file
+from tfdl.backbones import ends
 from tfdl.layers import blocks
 
 CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
@@ -28,6 +28,7 @@ def cifar_resnet(
     normalization: str = "batch",
     dropout_rate: float = 0.0,
     spatial_dropout_rate: float = 0.0,
+    drop_path_rate: float = 0.0,
 ) -> keras.Model:
     """Build a residual network for small pictures: three stages of n basic blocks.
 
@@ -37,30 +38,20 @@ def cifar_resnet(
     Deviations from the paper: CIFAR-10's mean and deviation per channel instead of the
     mean picture; dropout, width, other norms and dilation are options.
 
-    Args:
-        depth: 6n + 2: 20, 32, 44, 56, 110.
-        image_shape: (height, width, channels); float32 pictures in [0, 1].
-        num_classes: number of logits, or None for the feature maps.
-        weights: path of a `.weights.h5` file, or None.
-        width: factor on the channels.
-        output_stride: stride of c3: 1, 2, or at least 4 for the natural 4.
-        normalization: a kind of `norms.normalization`.
-        dropout_rate: before the last layer.
-        spatial_dropout_rate: of whole channels of every feature map.
+    `depth` is 6n + 2: 20, 32, 44, 56, 110. The other arguments are those of every
+    backbone, see `tfdl.backbones`; `output_stride`, of c3, may be 1, 2, or at least 4
+    for the natural 4.
 
     Returns:
         The model; logits float32 (batch, num_classes), or {"c1", "c2", "c3"}.
 
-    Raises:
-        errors.UsageError: if an argument is out of its range.
-        errors.ModelFileError: if the weights cannot be loaded.
-
     Reference:
         He et al., "Deep Residual Learning for Image Recognition", 2016.
     """
-    blocks.check_output_stride(output_stride, (1, 2, 4, 8, 16, 32))
+    ends.check_output_stride(output_stride, (1, 2, 4, 8, 16, 32))
     num_blocks = _blocks_per_stage(depth)
-    inputs, x = blocks.image_input(image_shape, mean=CIFAR_MEAN, std=CIFAR_STD)
+    drop_path_rates = iter(blocks.drop_path_rates(drop_path_rate, 3 * num_blocks))
+    inputs, x = ends.image_input(image_shape, mean=CIFAR_MEAN, std=CIFAR_STD)
     x = blocks.conv_norm_activation(
         x, blocks.scaled(16, width), 3, normalization=normalization, name="stem"
     )
@@ -74,20 +65,19 @@ def cifar_resnet(
                 strides=strides if block == 0 else 1,
                 dilation_rates=rates if block == 0 else (rates[1], rates[1]),
                 normalization=normalization,
+                drop_path_rate=next(drop_path_rates),
                 name=f"c{index + 1}_block{block + 1}",
             )
         name = f"c{index + 1}"
         x = features[name] = blocks.spatial_dropout(x, spatial_dropout_rate, name=name)
-    outputs = features
-    if num_classes is not None:
-        # float32, since a mean of many bfloat16 numbers loses digits.
-        x = keras.layers.GlobalAveragePooling2D(dtype="float32", name="pool")(x)
-        outputs = blocks.classifier(x, num_classes, dropout_rate=dropout_rate)
-
-    model = keras.Model(inputs, outputs, name=f"cifar_resnet{depth}")
-    if weights is not None:
-        weights_file.load(model, weights)
-    return model
+    return ends.model(
+        f"cifar_resnet{depth}",
+        inputs,
+        features,
+        lambda: ends.classifier(ends.pooled(x), num_classes, dropout_rate=dropout_rate),
+        num_classes=num_classes,
+        weights=weights,
+    )
 
 
 def _blocks_per_stage(depth):

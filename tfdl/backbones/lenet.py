@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import keras
 
 from tfdl import errors
-from tfdl.backbones import weights as weights_file
+from tfdl.backbones import ends, weights as weights_file
 from tfdl.layers import blocks
 
 MNIST_MEAN, MNIST_STD = (0.1307,), (0.3081,)
@@ -27,6 +27,7 @@ def lenet5(
     normalization: str = "batch",
     dropout_rate: float = 0.0,
     spatial_dropout_rate: float = 0.0,
+    drop_path_rate: float = 0.0,
 ) -> keras.Model:
     """Build LeNet-5: 6 and 16 maps, then 120, 84 and `num_classes` units.
 
@@ -41,42 +42,33 @@ def lenet5(
     radial basis functions, He initialisation; the padding is the mean grey, not the
     background.
 
-    Args:
-        image_shape: (height, width, channels); float32 pictures in [0, 1].
-        num_classes: number of logits, or None for the feature maps.
-        weights: path of a `.weights.h5` file, or None.
-        width: factor on 6, 16, 120 and 84.
-        output_stride: at least 4, and then without effect.
-        normalization: without effect: LeNet-5 has no normalisation layers.
-        dropout_rate: before the last layer.
-        spatial_dropout_rate: of whole channels of every feature map.
+    The arguments are those of every backbone, see `tfdl.backbones`; `output_stride` is
+    at least 4, and then without effect.
 
     Returns:
         The model; logits float32 (batch, num_classes), or {"c1", "c2"}.
 
-    Raises:
-        errors.UsageError: if an argument is out of its range.
-        errors.ModelFileError: if the weights cannot be loaded.
-
     Reference:
         LeCun et al., "Gradient-Based Learning Applied to Document Recognition", 1998.
     """
-    blocks.check_output_stride(output_stride, (4, 8, 16, 32))
-    inputs, x = blocks.image_input(image_shape, mean=MNIST_MEAN, std=MNIST_STD)
+    ends.refuse_drop_path(drop_path_rate, name="lenet5")
+    ends.check_output_stride(output_stride, (4, 8, 16, 32))
+    inputs, x = ends.image_input(image_shape, mean=MNIST_MEAN, std=MNIST_STD)
     features = {}
     x = keras.layers.ZeroPadding2D(_padding(image_shape), name="pad")(x)
     for name, filters in (("c1", 6), ("c2", 16)):
         x = _conv_pool(x, blocks.scaled(filters, width), name=name)
         x = features[name] = blocks.spatial_dropout(x, spatial_dropout_rate, name=name)
-    outputs = features
-    if num_classes is not None:
-        x = _dense_layers(x, width)
-        outputs = blocks.classifier(x, num_classes, dropout_rate=dropout_rate)
-
-    model = keras.Model(inputs, outputs, name="lenet5")
-    if weights is not None:
-        weights_file.load(model, weights)
-    return model
+    return ends.model(
+        "lenet5",
+        inputs,
+        features,
+        lambda: ends.classifier(
+            _dense_layers(x, width), num_classes, dropout_rate=dropout_rate
+        ),
+        num_classes=num_classes,
+        weights=weights,
+    )
 
 
 def _padding(image_shape):
@@ -103,12 +95,12 @@ def _dense_layers(x, width):
             "Received None.",
             "Give a size, such as (28, 28, 1).",
         )
-    x = keras.layers.Flatten(name=f"{blocks.CLASSIFIER}_flatten")(x)
+    x = keras.layers.Flatten(name=f"{weights_file.CLASSIFIER}_flatten")(x)
     for number, units in enumerate((120, 84), start=1):
         x = keras.layers.Dense(
             blocks.scaled(units, width),
             activation="relu",
             kernel_initializer="he_normal",
-            name=f"{blocks.CLASSIFIER}_fc{number}",
+            name=f"{weights_file.CLASSIFIER}_fc{number}",
         )(x)
     return x

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import keras
 
-from tfdl.backbones import weights as weights_file
+from tfdl.backbones import ends
 from tfdl.layers import blocks
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -28,6 +28,7 @@ def resnet(
     normalization: str = "batch",
     dropout_rate: float = 0.0,
     spatial_dropout_rate: float = 0.0,
+    drop_path_rate: float = 0.0,
 ) -> keras.Model:
     """Build a residual network whose arithmetic is torchvision's, padding included.
 
@@ -36,30 +37,19 @@ def resnet(
 
     Deviations from the paper: dropout, width, other norms and dilation are options.
 
-    Args:
-        depth: 18 or 34.
-        image_shape: (height, width, channels); float32 pictures in [0, 1].
-        num_classes: number of logits, or None for the feature maps.
-        weights: path of a `.weights.h5` file, or None.
-        width: factor on the channels.
-        output_stride: stride of c5: 32, or 16 or 8 with dilation as in DeepLab.
-        normalization: a kind of `norms.normalization`.
-        dropout_rate: before the last layer.
-        spatial_dropout_rate: of whole channels of every feature map.
+    `depth` is 18 or 34. The other arguments are those of every backbone, see
+    `tfdl.backbones`; `output_stride`, of c5, is 32, or 16 or 8 with dilation as in
+    DeepLab.
 
     Returns:
         The model; logits float32 (batch, num_classes), or {"c1", ..., "c5"}.
-
-    Raises:
-        errors.UsageError: if an argument is out of its range.
-        errors.ModelFileError: if the weights cannot be loaded.
 
     Reference:
         He et al., "Deep Residual Learning for Image Recognition", 2016; Chen et al.,
         "Rethinking Atrous Convolution for Semantic Image Segmentation", 2017.
     """
-    blocks.check_output_stride(output_stride, (8, 16, 32))
-    inputs, x = blocks.image_input(image_shape, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    ends.check_output_stride(output_stride, (8, 16, 32))
+    inputs, x = ends.image_input(image_shape, mean=IMAGENET_MEAN, std=IMAGENET_STD)
     features = {}
     x = features["c1"] = blocks.conv_norm_activation(
         x,
@@ -69,7 +59,7 @@ def resnet(
         normalization=normalization,
         name="stem",
     )
-    x = _stem_pool(x)
+    x = blocks.max_pool(x, 3, 2, padding="symmetric", name="stem_pool")
     stages = blocks.atrous_stages((1, 2, 2, 2), output_stride // 4)  # stem: stride 4
     for index, (strides, dilation_rates) in enumerate(stages):
         name = f"c{index + 2}"
@@ -83,22 +73,14 @@ def resnet(
             name=name,
         )
         x = features[name] = blocks.spatial_dropout(x, spatial_dropout_rate, name=name)
-    outputs = features
-    if num_classes is not None:
-        # float32, since a mean of many bfloat16 numbers loses digits.
-        x = keras.layers.GlobalAveragePooling2D(dtype="float32", name="pool")(x)
-        outputs = blocks.classifier(x, num_classes, dropout_rate=dropout_rate)
-
-    model = keras.Model(inputs, outputs, name=f"resnet{depth}")
-    if weights is not None:
-        weights_file.load(model, weights)
-    return model
-
-
-def _stem_pool(x):
-    # After a ReLU zeros pad as minus infinity would.
-    x = keras.layers.ZeroPadding2D(1, name="stem_pool_pad")(x)
-    return keras.layers.MaxPooling2D(3, 2, name="stem_pool")(x)
+    return ends.model(
+        f"resnet{depth}",
+        inputs,
+        features,
+        lambda: ends.classifier(ends.pooled(x), num_classes, dropout_rate=dropout_rate),
+        num_classes=num_classes,
+        weights=weights,
+    )
 
 
 def _stage(x, num_blocks, filters, *, strides, dilation_rates, normalization, name):

@@ -8,7 +8,10 @@ import h5py
 import keras
 
 from tfdl import errors
-from tfdl.layers import blocks
+
+# The layer that depends on the number of classes; a head's other layers that a feature
+# extractor does not have are named with it as prefix.
+CLASSIFIER = "classifier"
 
 
 def load(model: keras.Model, path: str | os.PathLike) -> None:
@@ -87,12 +90,12 @@ def _read(model, stored, path):
         expected = [tuple(weight.shape) for weight in layer.weights]
         if found == expected:
             arrays[layer.name] = [_values(dataset) for dataset in datasets]
-        elif layer.name != blocks.CLASSIFIER or not found:
+        elif layer.name != CLASSIFIER or not found:
             raise _misfit(
                 path, model, f"layer {layer.name} has {found}, not {expected}"
             )
     surplus = stored.keys() - {layer.name for layer in layers}
-    surplus = sorted(name for name in surplus if not name.startswith(blocks.CLASSIFIER))
+    surplus = sorted(name for name in surplus if not name.startswith(CLASSIFIER))
     if surplus:
         raise _misfit(path, model, f"it has other layers, such as {surplus[0]}")
     return arrays

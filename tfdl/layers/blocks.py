@@ -2,9 +2,10 @@
 
 Each function takes a Keras tensor, returns one, and names every layer that it adds.
 
-Convolutions pad both sides of the picture alike, by half of the kernel, also where they
-have a stride: so do the papers' Caffe models and PyTorch, and so published weights fit.
-Keras's "same" pads a strided convolution of an even picture at the far sides only.
+Padding: "symmetric" pads both sides of the picture alike, by half of the kernel, also
+where there is a stride: so do the papers' Caffe models and PyTorch. "same" is
+TensorFlow's: with a stride it pads an even picture at the far sides only. Published
+weights fit the padding that they were trained with. "valid" does not pad.
 """
 
 from collections.abc import Sequence
@@ -14,103 +15,60 @@ import keras
 from tfdl import errors
 from tfdl.layers import norms
 
-# The layer that depends on the number of classes; a head's other layers that a feature
-# extractor does not have are named with it as prefix.
-CLASSIFIER = "classifier"
 
-
-def image_input(
-    image_shape: Sequence[int | None], *, mean: Sequence[float], std: Sequence[float]
-) -> tuple[keras.KerasTensor, keras.KerasTensor]:
-    """Make a model's input and its first layer, which normalises the picture.
-
-    The normalisation is (image - mean) / std in float32 under every dtype policy. A
-    picture with another number of channels than the constants (a grey one, say) is
-    normalised by their averages.
-
-    Args:
-        image_shape: (height, width, channels); height and width may be None.
-        mean: mean of each channel over a data set, in [0, 1].
-        std: standard deviation of each channel, likewise.
-
-    Returns:
-        The input, float32 (batch, height, width, channels) in [0, 1], and the
-        normalised picture, float32 of the same shape.
-
-    Raises:
-        errors.UsageError: if the shape is none of a picture.
-    """
-    if len(image_shape) != 3 or image_shape[-1] is None:
-        raise errors.UsageError(
-            "`image_shape` must be (height, width, channels) with known channels. "
-            f"Received image_shape={tuple(image_shape)}.",
-            "Give three numbers, such as (224, 224, 3).",
-        )
-    inputs = keras.Input(tuple(image_shape), name="image")
-    channels = image_shape[-1]
-    if channels != len(mean):
-        mean = [sum(mean) / len(mean)] * channels
-        std = [sum(std) / len(std)] * channels
-    normalize = keras.layers.Rescaling(
-        scale=[1.0 / deviation for deviation in std],
-        offset=[
-            -average / deviation for average, deviation in zip(mean, std, strict=True)
-        ],
-        dtype="float32",
-        name="normalize",
-    )
-    return inputs, normalize(inputs)
-
-
-def scaled(channels: int, width: float) -> int:
-    """Return `width` times `channels`, rounded, at least 1.
+def scaled(channels: int, width: float, *, divisor: int = 1) -> int:
+    """Return the multiple of `divisor` next to `width` times `channels`, at least one.
 
     Raises:
         errors.UsageError: if `width` is not positive.
     """
-    if width <= 0:
+    if not width > 0:
         raise errors.UsageError(
             f"`width` must be positive. Received width={width}.",
             "Give 1.0 for the published widths, 0.5 for half of the channels.",
         )
-    return max(1, round(channels * width))
+    return divisor * max(1, round(channels * width / divisor))
 
 
 def convolution(
     x: keras.KerasTensor,
     filters: int,
-    kernel_size: int,
+    kernel_size: int | tuple[int, int],
     *,
     strides: int = 1,
     dilation_rate: int = 1,
+    groups: int = 1,
+    padding: str = "symmetric",
     use_bias: bool = True,
+    activation: str | None = None,
     name: str,
 ) -> keras.KerasTensor:
-    """Add a convolution that pads both sides alike, initialised by He [2015].
+    """Add a convolution, initialised by He [2015].
 
     Args:
         x: float (batch, height, width, channels).
         filters: number of output channels.
-        kernel_size: an odd number.
-        strides: s; the output has ceil(height / s) rows.
+        kernel_size: odd, unless the padding is "valid"; rows and columns may differ.
+        strides: s; the output has ceil(height / s) rows, unless the padding is "valid".
         dilation_rate: distance of the kernel's taps; 1 where there is a stride.
+        groups: of channels, convolved each for itself [Krizhevsky 2012, 3.5].
+        padding: "symmetric", "same" or "valid", see above.
         use_bias: whether a bias is added.
+        activation: a name that Keras knows, computed by the same layer, or None.
         name: name of the convolution.
 
     Returns:
         float (batch, ceil(height / strides), ceil(width / strides), filters).
     """
-    padding = "same"  # alike on both sides where there is no stride
-    if strides > 1:
-        padding = "valid"
-        if kernel_size > 1:
-            x = keras.layers.ZeroPadding2D(kernel_size // 2, name=f"{name}_pad")(x)
+    x, padding = _padded(x, kernel_size, strides=strides, padding=padding, name=name)
     return keras.layers.Conv2D(
         filters,
         kernel_size,
         strides,
         padding=padding,
         dilation_rate=dilation_rate,
+        groups=groups,
+        activation=activation,
         use_bias=use_bias,
         kernel_initializer="he_normal",
         name=name,
@@ -120,33 +78,148 @@ def convolution(
 def conv_norm_activation(
     x: keras.KerasTensor,
     filters: int,
+    kernel_size: int | tuple[int, int],
+    *,
+    normalization: str = "batch",
+    epsilon: float = 1e-5,
+    activation: str | None = "relu",
+    use_bias: bool = False,
+    name: str,
+    **options,
+) -> keras.KerasTensor:
+    """Add a convolution, a normalisation and an activation.
+
+    The layers are `<name>_conv`, `<name>_norm` and `<name>_<activation>`.
+
+    Args:
+        x: float (batch, height, width, channels).
+        filters: number of output channels.
+        kernel_size: as for `convolution`.
+        normalization: a kind of `norms.normalization`.
+        epsilon: of the normalisation.
+        activation: a name that Keras knows, or None.
+        use_bias: whether the convolution has a bias, although the norm has an offset.
+        name: prefix of the layers' names.
+        **options: strides, dilation_rate, groups and padding of `convolution`.
+
+    Returns:
+        As `convolution`.
+    """
+    x = convolution(
+        x, filters, kernel_size, use_bias=use_bias, name=f"{name}_conv", **options
+    )
+    return norm_activation(
+        x,
+        normalization=normalization,
+        epsilon=epsilon,
+        activation=activation,
+        name=name,
+    )
+
+
+def depthwise_norm_activation(
+    x: keras.KerasTensor,
     kernel_size: int,
     *,
     strides: int = 1,
     dilation_rate: int = 1,
+    padding: str = "symmetric",
     normalization: str = "batch",
+    epsilon: float = 1e-5,
     activation: str | None = "relu",
     name: str,
 ) -> keras.KerasTensor:
-    """Add a convolution without bias, a normalisation and an activation.
+    """Add a convolution of each channel by itself, a normalisation and an activation.
 
-    The layers are `<name>_conv`, `<name>_norm` and `<name>_<activation>`. Arguments and
-    shapes are those of `convolution`; `normalization` is a kind of
-    `norms.normalization`; `activation` is a name that Keras knows, or None.
+    The layers are `<name>_depthwise`, `<name>_norm` and `<name>_<activation>`.
+
+    Args:
+        x: float (batch, height, width, channels).
+        kernel_size: an odd number.
+        strides: s; the output has ceil(height / s) rows.
+        dilation_rate: distance of the kernel's taps; 1 where there is a stride.
+        padding: "symmetric" or "same".
+        normalization: a kind of `norms.normalization`.
+        epsilon: of the normalisation.
+        activation: a name that Keras knows, or None.
+        name: prefix of the layers' names.
+
+    Returns:
+        float (batch, ceil(height / strides), ceil(width / strides), channels).
     """
-    x = convolution(
-        x,
-        filters,
+    name_of_layer = f"{name}_depthwise"
+    x, padding = _padded(
+        x, kernel_size, strides=strides, padding=padding, name=name_of_layer
+    )
+    x = keras.layers.DepthwiseConv2D(
         kernel_size,
-        strides=strides,
+        strides,
+        padding=padding,
         dilation_rate=dilation_rate,
         use_bias=False,  # the normalisation has an offset
-        name=f"{name}_conv",
+        depthwise_initializer="he_normal",
+        name=name_of_layer,
+    )(x)
+    return norm_activation(
+        x,
+        normalization=normalization,
+        epsilon=epsilon,
+        activation=activation,
+        name=name,
     )
-    x = norms.normalization(normalization, name=f"{name}_norm")(x)
+
+
+def norm_activation(
+    x: keras.KerasTensor,
+    *,
+    normalization: str = "batch",
+    epsilon: float = 1e-5,
+    activation: str | None = "relu",
+    name: str,
+) -> keras.KerasTensor:
+    """Add `<name>_norm` and `<name>_<activation>`, as in `conv_norm_activation`.
+
+    Args:
+        x: float (batch, height, width, channels).
+        normalization: a kind of `norms.normalization`.
+        epsilon: of the normalisation.
+        activation: a name that Keras knows, or None.
+        name: prefix of the layers' names.
+
+    Returns:
+        float of the same shape.
+    """
+    x = norms.normalization(normalization, epsilon=epsilon, name=f"{name}_norm")(x)
     if activation is None:
         return x
     return keras.layers.Activation(activation, name=f"{name}_{activation}")(x)
+
+
+def max_pool(
+    x: keras.KerasTensor, size: int, strides: int, *, padding: str, name: str
+) -> keras.KerasTensor:
+    """Add a max-pooling of values that are not negative, such as after a ReLU.
+
+    Zeros then pad as minus infinity would.
+
+    Args:
+        x: float (batch, height, width, channels), >= 0.
+        size: height and width of the window.
+        strides: s, distance of the windows.
+        padding: "symmetric", "same" or "valid", see above; or "ceil", Caffe's: a last
+            window that is cut off by the edge counts.
+        name: name of the layer.
+
+    Returns:
+        float (batch, ceil(height / s), ceil(width / s), channels) if padded by "same"
+        or "symmetric"; else one row for each window.
+    """
+    if padding == "ceil":
+        far = ((0, strides - 1), (0, strides - 1))
+        x = keras.layers.ZeroPadding2D(far, name=f"{name}_pad")(x)
+        padding = "valid"
+    x, padding = _padded(x, size, strides=strides, padding=padding, name=name)
+    return keras.layers.MaxPooling2D(size, strides, padding=padding, name=name)(x)
 
 
 def basic_residual(
@@ -157,6 +230,7 @@ def basic_residual(
     strides: int = 1,
     dilation_rates: tuple[int, int] = (1, 1),
     normalization: str = "batch",
+    drop_path_rate: float = 0.0,
     name: str,
 ) -> keras.KerasTensor:
     """Add two 3 x 3 convolutions to a shortcut [He 2016, figure 5 left].
@@ -168,6 +242,7 @@ def basic_residual(
         strides: stride of the first convolution.
         dilation_rates: of the first and of the second convolution.
         normalization: a kind of `norms.normalization`.
+        drop_path_rate: as in `residual_sum`.
         name: prefix of the layers' names.
 
     Returns:
@@ -191,8 +266,59 @@ def basic_residual(
         activation=None,
         name=f"{name}_2",
     )
-    x = keras.layers.Add(name=f"{name}_add")([x, shortcut])
+    x = residual_sum(x, shortcut, drop_path_rate=drop_path_rate, name=name)
     return keras.layers.Activation("relu", name=f"{name}_relu")(x)
+
+
+def residual_sum(
+    x: keras.KerasTensor,
+    shortcut: keras.KerasTensor,
+    *,
+    drop_path_rate: float = 0.0,
+    name: str,
+) -> keras.KerasTensor:
+    """Add a residual branch to its shortcut, in training not for every picture.
+
+    Stochastic depth [Huang 2016, 3]: a picture's branch is left out with the given
+    probability. Deviation: what is kept is divided by the probability of keeping it in
+    training, instead of multiplied in inference, which so is a plain sum.
+
+    Args:
+        x: the branch, float (batch, height, width, channels).
+        shortcut: of the same shape.
+        drop_path_rate: probability, in [0, 1); 0 adds no layer.
+        name: prefix of the layers' names, `<name>_drop_path` and `<name>_add`.
+
+    Returns:
+        float of the same shape.
+    """
+    if drop_path_rate:
+        drop = keras.layers.Dropout(
+            drop_path_rate, noise_shape=(None, 1, 1, 1), name=f"{name}_drop_path"
+        )
+        x = drop(x)
+    return keras.layers.Add(name=f"{name}_add")([x, shortcut])
+
+
+def drop_path_rates(last: float, num_blocks: int) -> list[float]:
+    """Let the rate of stochastic depth rise linearly to the last block [Huang 2016, 3].
+
+    Args:
+        last: rate of the last block, in [0, 1).
+        num_blocks: of the whole network.
+
+    Returns:
+        The rate of each block, in their order; the first is `last / num_blocks`.
+
+    Raises:
+        errors.UsageError: if the rate is out of its range.
+    """
+    if not 0 <= last < 1:
+        raise errors.UsageError(
+            f"`drop_path_rate` must be in [0, 1). Received drop_path_rate={last}.",
+            "Give 0 to keep every path.",
+        )
+    return [last * (index + 1) / num_blocks for index in range(num_blocks)]
 
 
 def atrous_stages(
@@ -250,57 +376,12 @@ def spatial_dropout(
     return keras.layers.SpatialDropout2D(rate, name=f"{name}_spatial_dropout")(x)
 
 
-def check_output_stride(output_stride: int, choices: Sequence[int]) -> None:
-    """Refuse an output stride that a model does not offer.
-
-    Raises:
-        errors.UsageError: if `output_stride` is none of `choices`.
-    """
-    if output_stride not in choices:
-        raise errors.UsageError(
-            f"`output_stride` must be one of {', '.join(map(str, choices))}. "
-            f"Received output_stride={output_stride}.",
-            "Choose one of these, or another model.",
-        )
-
-
-def classifier(
-    x: keras.KerasTensor, num_classes: int, *, dropout_rate: float = 0.0
-) -> keras.KerasTensor:
-    """Add dropout and the last dense layer, in float32 under every dtype policy.
-
-    The layer starts from a normal distribution of deviation 0.01 [Goyal 2017, 5.1], so
-    that the first loss is close to log(num_classes).
-
-    Args:
-        x: float (batch, channels).
-        num_classes: number of logits, at least 1.
-        dropout_rate: in [0, 1).
-
-    Returns:
-        Logits, float32 (batch, num_classes).
-
-    Raises:
-        errors.UsageError: if a number is out of its range.
-    """
-    if num_classes < 1:
-        raise errors.UsageError(
-            f"`num_classes` must be at least 1. Received num_classes={num_classes}.",
-            "Give the number of classes, or None for feature maps.",
-        )
-    if not 0 <= dropout_rate < 1:
-        raise errors.UsageError(
-            f"`dropout_rate` must be in [0, 1). Received dropout_rate={dropout_rate}.",
-            "Give 0 for no dropout.",
-        )
-    if dropout_rate > 0:
-        dropout = keras.layers.Dropout(
-            dropout_rate, dtype="float32", name=f"{CLASSIFIER}_dropout"
-        )
-        x = dropout(x)
-    return keras.layers.Dense(
-        num_classes,
-        kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
-        dtype="float32",
-        name=CLASSIFIER,
-    )(x)
+def _padded(x, kernel_size, *, strides, padding, name):
+    """Return what is to be convolved, and Keras's word for the padding that remains."""
+    if padding != "symmetric":
+        return x, padding
+    if strides == 1:
+        return x, "same"  # alike on both sides where there is no stride
+    if kernel_size > 1:
+        x = keras.layers.ZeroPadding2D(kernel_size // 2, name=f"{name}_pad")(x)
+    return x, "valid"

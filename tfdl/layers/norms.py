@@ -7,6 +7,7 @@ The formulas stay Keras's, and so do the names of the weights.
 """
 
 import difflib
+import functools
 import math
 
 import keras
@@ -16,13 +17,16 @@ from keras import ops
 from tfdl import errors
 
 
-def normalization(kind: str, *, name: str | None = None) -> keras.layers.Layer:
+def normalization(
+    kind: str, *, epsilon: float = 1e-5, name: str | None = None
+) -> keras.layers.Layer:
     """Make a normalisation layer with a learned scale and offset per channel.
 
     Args:
         kind: "batch" [Ioffe 2015], "layer" over the channels of each pixel as in
             ConvNeXt [Ba 2016, Liu 2022], "instance" [Ulyanov 2016] or "group" with 32
             groups [Wu 2018], fewer where 32 does not divide the channels.
+        epsilon: added to the variance; without effect on "layer", which has ConvNeXt's.
         name: name of the layer.
 
     Returns:
@@ -33,10 +37,10 @@ def normalization(kind: str, *, name: str | None = None) -> keras.layers.Layer:
         errors.UsageError: if there is no such kind.
     """
     kinds = {
-        "batch": BatchNormalization,
+        "batch": functools.partial(BatchNormalization, epsilon=epsilon),
         "layer": _layer_normalization,
-        "instance": InstanceNormalization,
-        "group": GroupNormalization,
+        "instance": functools.partial(InstanceNormalization, epsilon=epsilon),
+        "group": functools.partial(GroupNormalization, epsilon=epsilon),
     }
     if kind not in kinds:
         nearest = difflib.get_close_matches(str(kind), kinds, n=1)
