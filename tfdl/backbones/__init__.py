@@ -11,7 +11,8 @@ Every entry of `BACKBONES` is called alike:
 - num_classes: the model returns logits, float32 (batch, num_classes); with None it
   returns the feature maps, a dict of float (batch, height / stride, width / stride,
   channels) whose strides are in each family's docstring.
-- weights: path of a `.weights.h5` file (`weights.load`), or None for random ones.
+- weights: path of a `.weights.h5` file (`weights.load`), "imagenet" where
+  keras.applications has them (downloaded once, see `imagenet`), None for random ones.
 - width: factor on the number of channels.
 - output_stride: the last feature map's stride is at most this; strides beyond it become
   dilation. 32 leaves every model as published.
@@ -22,8 +23,8 @@ Every entry of `BACKBONES` is called alike:
 - drop_path_rate: of the last residual branch in training, rising linearly from the
   first; by default the paper's. A model without such branches takes 0 alone.
 
-What is out of its range is an errors.UsageError, and weights that cannot be loaded are
-an errors.ModelFileError.
+What is out of its range is an errors.UsageError, weights that cannot be loaded are an
+errors.ModelFileError, and what cannot be downloaded is an errors.NetworkError.
 """
 
 import functools

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import keras
 
 from tfdl import errors
-from tfdl.backbones import weights as weights_file
+from tfdl.backbones import imagenet, weights as weights_file
 from tfdl.backbones.weights import CLASSIFIER
 
 
@@ -127,6 +127,7 @@ def model(
     *,
     num_classes: int | None,
     weights: str | None,
+    published: imagenet.Published | None = None,
 ) -> keras.Model:
     """Make the model: of logits, or of feature maps, from random or stored weights.
 
@@ -137,14 +138,19 @@ def model(
         classify: adds the head and returns the logits, (batch, num_classes); called
             only if there are classes.
         num_classes: None for the feature maps.
-        weights: path of a `.weights.h5` file, or None.
+        weights: path of a `.weights.h5` file, "imagenet", or None.
+        published: where the weights for "imagenet" come from, None if there are none.
 
     Raises:
         errors.ModelFileError: if the weights cannot be loaded.
+        errors.NetworkError: if they cannot be downloaded.
+        errors.UsageError: if nobody publishes them.
     """
     outputs = dict(features) if num_classes is None else classify()
     built = keras.Model(inputs, outputs, name=name)
-    if weights is not None:
+    if weights == imagenet.WEIGHTS:
+        imagenet.load(built, published)
+    elif weights is not None:
         weights_file.load(built, weights)
     return built
 
