@@ -5,7 +5,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 EXTRAS ?= cpu,dev,onnx
 
-BENCHMARKS := $(filter-out benchmarks/tables.py benchmarks/contest.py,$(wildcard benchmarks/*.py))
+HELPERS := benchmarks/tables.py benchmarks/contest.py benchmarks/trainings.py \
+	benchmarks/torch_resnet.py
+BENCHMARKS := $(filter-out $(HELPERS),$(wildcard benchmarks/*.py))
 
 .PHONY: setup demo test slow lint format bench clean
 

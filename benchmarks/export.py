@@ -111,13 +111,20 @@ def milliseconds(functions: dict[str, Callable], images, rounds: int) -> dict:
     return {name: statistics.median(each) for name, each in times.items()}
 
 
-def measure(name: str, size: int, channels: int, rounds: int) -> list[list[str]]:
-    """Time one network -> cells of the rows of its batch sizes."""
+def measure(
+    name: str, size: int, channels: int, rounds: int, peer: keras.Model | None = None
+) -> list[list[str]]:
+    """Time one network, and its peer or itself exported by Keras.
+
+    Returns:
+        For each batch size: itself, Keras's time, ours, the speed-up, the control, and
+        the speed-up of bfloat16.
+    """
     model = build(name, size, channels, "float32")
     reference = inference.compiled(model)
     with tempfile.TemporaryDirectory() as place:
         plain = pathlib.Path(place) / "plain"
-        model.export(plain, verbose=False)
+        (peer or model).export(plain, verbose=False)
         ours = write(model, pathlib.Path(place) / "ours", reference)
         low = build(name, size, channels, "bfloat16")
         lower = write(low, pathlib.Path(place) / "low", reference)

@@ -13,28 +13,22 @@ A rate is that of the median time between two steps, so that what either does at
 of an epoch does not count.
 """
 
-import contextlib
 import dataclasses
+import functools
 import json
-import pathlib
 import sys
-import tempfile
-import time
 
 import contest
 import tables
 
 import tfdl.quiet  # noqa: F401  # isort: skip
 import keras
-import numpy as np
-import tensorflow as tf
+import trainings
 from keras import layers
 
 from tfdl.backbones import BACKBONES
-from tfdl.training import interruption, loop, optimizers, precision, strategy
 
 CLASSES = 10
-RATE, MOMENTUM = 0.01, 0.9
 ROUNDS = 6
 
 
@@ -143,108 +137,21 @@ def table(results: dict[str, dict]) -> list[str]:
 
 def contend(kind: str, row: Row) -> None:
     """Be one of the contenders until there are no more turns."""
-    rng = np.random.default_rng(0)
-    shape = (row.batch_size * 16, row.size, row.size, row.channels)
-    if row.size > 64:
-        shape = (row.batch_size * 2, *shape[1:])
-    images = rng.random(shape, dtype=np.float32)
-    labels = rng.integers(0, CLASSES, len(images), np.int32)
-    with contextlib.suppress(contest.Over):
-        {"ours": _train, "fit": _fit}[kind](row, images, labels)
-
-
-class _Stopwatch(keras.callbacks.Callback):
-    """Takes a turn of so many steps, then reports and waits for the next."""
-
-    def __init__(self, row: Row, together: int):
-        super().__init__()
-        self._row, self._together = row, together
-        self._turn, self._times = contest.Turn(), None
-
-    def on_train_batch_end(self, batch, logs=None):
-        """Note the time of the call that just ended."""
-        if self._times is None:  # the first call compiled
-            self._turn.take()
-        elif len(self._times) <= self._row.steps // self._together:
-            self._times.append(time.perf_counter())
-            return
-        else:
-            seconds = float(np.median(np.diff(self._times))) / self._together
-            self._turn.take(self._row.batch_size / seconds)
-        self._times = [time.perf_counter()]
-
-
-def _train(row: Row, images: np.ndarray, labels: np.ndarray) -> None:
-    tf.config.experimental.enable_op_determinism()
-    keras.utils.set_random_seed(1)
-    precision.use(row.precision)
-    where = strategy.create("auto")
-    with where.scope():
-        shape = images.shape[1:]
-        model = BACKBONES[row.backbone](shape, CLASSES)
-        model.compile(
-            optimizers.optimizer("momentum", RATE),
-            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            metrics=["accuracy"],
-        )
-        optimizers.build(model)
-    examples = tf.constant(images), tf.constant(labels)
-
-    def batch(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        positions = tf.range(row.batch_size, dtype=tf.int64) + step * row.batch_size
-        epoch = step * row.batch_size // len(images)
-        numbers = tf.random.experimental.index_shuffle(
-            positions % len(images), tf.stack([0, epoch]), len(images) - 1
-        )
-        return tuple(tf.gather(values, numbers) for values in examples)
-
-    def batches(steps: range):
-        dataset = tf.data.Dataset.range(steps.start, steps.stop)
-        dataset = dataset.map(batch, tf.data.AUTOTUNE).prefetch(4)
-        return where.distribute_datasets_from_function(lambda context: dataset)
-
-    plan = loop.Plan(
-        total_steps=1 << 40,
-        epoch_steps=1 << 30,
-        steps_per_execution=row.together,
-        save_every=1 << 30,
-        keep=1,
-        seed=0,
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        loop.train(
-            model,
-            batches,
-            plan=plan,
-            folder=pathlib.Path(folder),
-            where=where,
-            validate=dict,
-            callbacks=[_Stopwatch(row, row.together)],
-            interrupted=interruption.Interruption(),
-            warn=print,
-        )
-
-
-def _fit(row: Row, images: np.ndarray, labels: np.ndarray) -> None:
-    if row.precision == "bfloat16":
-        keras.mixed_precision.set_global_policy("mixed_bfloat16")
-    model = PEERS[row.backbone](images.shape[1:])
-    own = BACKBONES[row.backbone](images.shape[1:], CLASSES)
-    if model.count_params() != own.count_params():
-        raise ValueError(f"{model.count_params()} and {own.count_params()} parameters")
-    model.compile(
-        keras.optimizers.SGD(RATE, momentum=MOMENTUM),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-    )
-    model.fit(
-        images,
-        labels,
+    work = trainings.Work(
+        shape=(row.size, row.size, row.channels),
+        num_classes=CLASSES,
         batch_size=row.batch_size,
-        epochs=1 << 30,
-        verbose=0,
-        callbacks=[_Stopwatch(row, 1)],
+        steps=row.steps,
+        together=row.together,
+        precision=row.precision,
     )
+    if kind == "ours":
+        trainings.ours(
+            work, functools.partial(BACKBONES[row.backbone], num_classes=CLASSES)
+        )
+    else:
+        own = BACKBONES[row.backbone](work.shape, CLASSES)
+        trainings.fit(work, PEERS[row.backbone], num_params=own.count_params())
 
 
 def _resnet18(shape):
