@@ -81,8 +81,9 @@ def sight(model: keras.Model, *, object_size: int) -> Finding:
         object_size: in pixels of the model's input.
     """
     field = receptive_field.of_last_map(model)
-    reason = f"{field.size:.0f} pixels in {field.layer}, objects have {object_size}"
-    if field.size >= object_size:
+    size = min(field.size)
+    reason = f"{size:.0f} pixels in {field.layer}, objects have {object_size}"
+    if size >= object_size:
         return Finding("receptive field", "pass", reason)
     if any(isinstance(layer, keras.layers.Flatten) for layer in model.layers):
         return Finding("receptive field", "pass", f"{reason}; dense layers join them")
