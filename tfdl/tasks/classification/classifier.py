@@ -6,6 +6,8 @@ import math
 import keras
 import numpy as np
 
+from tfdl.tasks.classification import auxiliary
+
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
@@ -26,12 +28,15 @@ class Objective:
         """Give a model its loss and its metric, "accuracy".
 
         Args:
-            model: image -> logits, float32 (batch, classes).
+            model: image -> logits, float32 (batch, classes), or a dict of them and of
+                auxiliary logits.
             optimizer: of `tfdl.training.optimizers`.
 
         Returns:
-            The model.
+            The model; with auxiliary logits one that trains them too.
         """
+        if isinstance(model.output, dict):
+            model = auxiliary.DeeplySupervised(model)
         if self.multi_label:
             loss = keras.losses.BinaryCrossentropy
             accuracy = keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0)
