@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import keras
 
 from tfdl import errors
-from tfdl.backbones import imagenet, weights as weights_file
+from tfdl.backbones import imagenet, legacy_weights, weights as weights_file
 from tfdl.backbones.weights import CLASSIFIER
 
 
@@ -66,24 +66,11 @@ def check_output_stride(output_stride: int, choices: Sequence[int]) -> None:
         )
 
 
-def classifier(
-    x: keras.KerasTensor, num_classes: int, *, dropout_rate: float = 0.0
-) -> keras.KerasTensor:
-    """Add dropout and the last dense layer, in float32 under every dtype policy.
-
-    The layer starts from a normal distribution of deviation 0.01 [Goyal 2017, 5.1], so
-    that the first loss is close to log(num_classes).
-
-    Args:
-        x: float (batch, channels).
-        num_classes: number of logits, at least 1.
-        dropout_rate: in [0, 1).
-
-    Returns:
-        Logits, float32 (batch, num_classes).
+def check_classifier(num_classes: int, *, dropout_rate: float = 0.0) -> None:
+    """Refuse a head's numbers that are out of their range.
 
     Raises:
-        errors.UsageError: if a number is out of its range.
+        errors.UsageError: if there is no class, or the rate is not in [0, 1).
     """
     if num_classes < 1:
         raise errors.UsageError(
@@ -95,6 +82,33 @@ def classifier(
             f"`dropout_rate` must be in [0, 1). Received dropout_rate={dropout_rate}.",
             "Give 0 for no dropout.",
         )
+
+
+def classifier(
+    x: keras.KerasTensor,
+    num_classes: int,
+    *,
+    dropout_rate: float = 0.0,
+    stddev: float = 0.01,
+) -> keras.KerasTensor:
+    """Add dropout and the last dense layer, in float32 under every dtype policy.
+
+    The layer starts from a normal distribution of small deviation, by default 0.01
+    [Goyal 2017, 5.1], so that the first loss is close to log(num_classes).
+
+    Args:
+        x: float (batch, channels).
+        num_classes: number of logits, at least 1.
+        dropout_rate: in [0, 1).
+        stddev: of the first weights; smaller where nothing normalises `x`.
+
+    Returns:
+        Logits, float32 (batch, num_classes).
+
+    Raises:
+        errors.UsageError: if a number is out of its range.
+    """
+    check_classifier(num_classes, dropout_rate=dropout_rate)
     if dropout_rate > 0:
         dropout = keras.layers.Dropout(
             dropout_rate, dtype="float32", name=f"{CLASSIFIER}_dropout"
@@ -102,7 +116,7 @@ def classifier(
         x = dropout(x)
     return keras.layers.Dense(
         num_classes,
-        kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
+        kernel_initializer=keras.initializers.RandomNormal(stddev=stddev),
         dtype="float32",
         name=CLASSIFIER,
     )(x)
@@ -128,6 +142,7 @@ def model(
     num_classes: int | None,
     weights: str | None,
     published: imagenet.Published | None = None,
+    legacy: legacy_weights.Legacy | None = None,
 ) -> keras.Model:
     """Make the model: of logits, or of feature maps, from random or stored weights.
 
@@ -140,6 +155,8 @@ def model(
         num_classes: None for the feature maps.
         weights: path of a `.weights.h5` file, "imagenet", or None.
         published: where the weights for "imagenet" come from, None if there are none.
+        legacy: how the weights of an `.h5` file of Keras 2 are named, None if such
+            files are refused.
 
     Raises:
         errors.ModelFileError: if the weights cannot be loaded.
@@ -148,9 +165,13 @@ def model(
     """
     outputs = dict(features) if num_classes is None else classify()
     built = keras.Model(inputs, outputs, name=name)
+    if weights is None:
+        return built
     if weights == imagenet.WEIGHTS:
         imagenet.load(built, published)
-    elif weights is not None:
+    elif legacy is not None and legacy_weights.is_legacy(weights):
+        legacy_weights.load(built, weights, legacy)
+    else:
         weights_file.load(built, weights)
     return built
 

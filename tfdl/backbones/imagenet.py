@@ -1,7 +1,8 @@
 """Weights trained on ImageNet: those of keras.applications, for our models."""
 
 import dataclasses
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -19,7 +20,8 @@ class Published:
 
     Attributes:
         build: a function of keras.applications.
-        name_of: our layer's name -> theirs.
+        name_of: our layer's name -> theirs; what Keras named itself ("conv2d_12") is
+            counted from the model's first ("conv2d").
         stem: our layer that sees the normalised picture first.
         input_scale: their model -> what its normalised picture must be multiplied by
             to be ours, one factor for each channel; by default the two are equal.
@@ -53,7 +55,7 @@ def load(model: keras.Model, published: Published | None) -> None:
             "Give the path of a .weights.h5 file, or choose vgg16 or resnet50_v1.",
         )
     try:
-        theirs = published.build(weights=WEIGHTS, include_top=_has_their_head(model))
+        theirs = published.build(weights=WEIGHTS, include_top=_needs_their_head(model))
     except Exception as error:
         if "URL fetch failure" not in str(error):
             raise
@@ -79,15 +81,42 @@ def transfer(theirs: keras.Model, model: keras.Model, published: Published) -> N
     Raises:
         errors.UsageError: if a layer has another shape, as it has at another width.
     """
+    layers = _by_name(theirs)
     for layer in model.layers:
         if not layer.weights:
             continue
         if layer.name == CLASSIFIER and not _has_their_head(model):
             continue
-        values = theirs.get_layer(published.name_of(layer.name)).get_weights()
+        values = layers[published.name_of(layer.name)].get_weights()
         if layer.name == published.stem:
-            values[0] = _adapted(values[0], theirs, published)
+            scale = published.input_scale(theirs)
+            values[0] = adapted(values[0], scale, is_bgr=published.is_bgr)
         _give(layer, values, model)
+
+
+def adapted(kernel: np.ndarray, scale: Sequence[float], *, is_bgr: bool) -> np.ndarray:
+    """Adapt a first kernel to pictures that are normalised in another way.
+
+    Args:
+        kernel: (height, width, 3, filters), of the published model.
+        scale: what its normalised picture must be multiplied by to be ours, one factor
+            for each channel in red, green, blue.
+        is_bgr: whether its pictures are blue, green, red.
+
+    Returns:
+        The kernel that gives the same result from our normalised picture, likewise.
+    """
+    if is_bgr:
+        kernel = kernel[:, :, ::-1]
+    return kernel / np.asarray(scale, kernel.dtype)[:, np.newaxis]
+
+
+def _needs_their_head(model):
+    """Whether the last layer is theirs, or dense layers before it are."""
+    hidden = [
+        layer for layer in model.layers if layer.name.startswith(f"{CLASSIFIER}_")
+    ]
+    return _has_their_head(model) or any(layer.weights for layer in hidden)
 
 
 def _has_their_head(model):
@@ -95,10 +124,22 @@ def _has_their_head(model):
     return classes == [NUM_CLASSES]
 
 
-def _adapted(kernel, theirs, published):
-    if published.is_bgr:
-        kernel = kernel[:, :, ::-1]
-    return kernel / published.input_scale(theirs)[:, np.newaxis]
+def _by_name(model):
+    """Layers by name; those that Keras named are counted from the model's first.
+
+    Keras counts "conv2d", "conv2d_1", ... through all models of a process.
+    """
+    layers, numbered = {}, {}
+    for layer in model.layers:
+        kind, number = re.fullmatch(r"(.*?)(?:_(\d+))?", layer.name).groups()
+        if kind.replace("_", "") == type(layer).__name__.lower():
+            numbered.setdefault(kind, {})[int(number or 0)] = layer
+        else:
+            layers[layer.name] = layer
+    for kind, by_number in numbered.items():
+        for place, number in enumerate(sorted(by_number)):
+            layers[f"{kind}_{place}" if place else kind] = by_number[number]
+    return layers
 
 
 def _give(layer, values, model):
@@ -113,6 +154,6 @@ def _give(layer, values, model):
         raise errors.UsageError(
             f"the ImageNet weights do not fit {model.name}: layer {layer.name} has "
             f"{found}, not {expected}.",
-            "Leave `width` and the picture's channels as published.",
+            "Leave `width` and the picture's size and channels as published.",
         )
     layer.set_weights(values)

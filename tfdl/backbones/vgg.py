@@ -107,29 +107,21 @@ def vgg(
         ),
         num_classes=num_classes,
         weights=weights,
-        published=None
-        if normalized
-        else published(depth, has_dense_layers=num_classes is not None),
+        published=None if normalized else published(depth),
     )
 
 
-def published(
-    depth: int, *, has_dense_layers: bool = True
-) -> imagenet.Published | None:
+def published(depth: int) -> imagenet.Published | None:
     """Say where the weights of a VGG without normalisations come from.
 
-    Args:
-        depth: 11, 13, 16 or 19; None is returned where keras.applications has none.
-        has_dense_layers: whether the hidden layers are taken too, for any classes.
+    Returns:
+        For 16 and 19 layers keras.applications; None for the others.
     """
     builds = {16: keras.applications.VGG16, 19: keras.applications.VGG19}
     if depth not in builds:
         return None
     return imagenet.Published(
-        # A classifier of other classes has no use for their last layer only.
-        lambda weights, include_top: builds[depth](
-            weights=weights, include_top=has_dense_layers
-        ),
+        builds[depth],
         _published_name,
         stem="conv1_1",
         # Theirs is the picture of 255 minus the mean, ours divided by the deviation.

@@ -1,11 +1,14 @@
 """Loading a backbone from a weights file: what must fit and what may differ."""
 
+import contextlib
 import hashlib
 import os
 import pathlib
+from collections.abc import Iterator
 
 import h5py
 import keras
+import numpy as np
 
 from tfdl import errors
 
@@ -35,17 +38,39 @@ def load(model: keras.Model, path: str | os.PathLike) -> None:
             f"`weights` must be a `.weights.h5` file. Received weights={path}.",
             "Write one with `model.save_weights`.",
         )
+    with opened(path) as file:
+        arrays = _read(model, _stored_layers(file), path)
+    for name, values in arrays.items():
+        model.get_layer(name).set_weights(values)
+
+
+@contextlib.contextmanager
+def opened(path: pathlib.Path) -> Iterator[h5py.File]:
+    """Open an HDF5 file whose digest, if there is one beside it, is right.
+
+    Raises:
+        errors.ModelFileError: if it is damaged, also from within the `with` block.
+    """
     try:
         _verify_digest(path)
         with h5py.File(path, "r") as file:
-            arrays = _read(model, _stored_layers(file), path)
+            yield file
     # What h5py raises, by where in the file the damage lies.
     except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise errors.ModelFileError(
             f"{path} cannot be read: {error}.", "Copy or download the file again."
         ) from error
-    for name, values in arrays.items():
-        model.get_layer(name).set_weights(values)
+
+
+def read_values(dataset: h5py.Dataset) -> np.ndarray:
+    """Read a dataset that lies in the file itself.
+
+    Raises:
+        ValueError: if it lies in another one.
+    """
+    if dataset.external or dataset.is_virtual:
+        raise ValueError("it keeps its values in other files, which is not allowed")
+    return dataset[()]
 
 
 def _verify_digest(path):
@@ -89,7 +114,7 @@ def _read(model, stored, path):
         found = [dataset.shape for dataset in datasets]
         expected = [tuple(weight.shape) for weight in layer.weights]
         if found == expected:
-            arrays[layer.name] = [_values(dataset) for dataset in datasets]
+            arrays[layer.name] = [read_values(dataset) for dataset in datasets]
         elif layer.name != CLASSIFIER or not found:
             raise _misfit(
                 path, model, f"layer {layer.name} has {found}, not {expected}"
@@ -99,12 +124,6 @@ def _read(model, stored, path):
     if surplus:
         raise _misfit(path, model, f"it has other layers, such as {surplus[0]}")
     return arrays
-
-
-def _values(dataset):
-    if dataset.external or dataset.is_virtual:
-        raise ValueError("it keeps its values in other files, which is not allowed")
-    return dataset[()]
 
 
 def _misfit(path, model, reason):
