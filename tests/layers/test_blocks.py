@@ -123,3 +123,49 @@ def test_spatial_dropout_drops_whole_channels_and_keeps_the_mean():
     assert blocks.spatial_dropout(inputs, 0.0, name="c2") is inputs
     with pytest.raises(errors.UsageError, match="spatial_dropout_rate"):
         blocks.spatial_dropout(inputs, 1.0, name="c3")
+
+
+def test_depthwise_convolution_starts_with_the_deviation_of_he_for_one_channel():
+    model = _model(
+        blocks.depthwise_norm_activation, (8, 8, 512), 3, activation=None, name="block"
+    )
+    kernel = model.get_layer("block_depthwise").get_weights()[0]
+    assert kernel.std() == pytest.approx(np.sqrt(2 / 9), rel=0.05)
+
+
+@pytest.mark.parametrize("size", [(224, 13), (225, 12)])
+def test_ceil_pooling_rounds_up_as_caffe_does(size):
+    """Every window that starts within the picture counts, also if it is cut off."""
+    inputs = keras.Input((*size, 1))
+    outputs = blocks.max_pool(inputs, 3, 2, padding="ceil", name="pool")
+    assert outputs.shape[1:3] == tuple(-(-(side - 3) // 2) + 1 for side in size)
+    image = np.abs(_random((1, *size, 1)))
+    actual = keras.Model(inputs, outputs)(image)
+    expected = [
+        [
+            image[0, row : row + 3, column : column + 3, 0].max()
+            for column in range(0, 2 * outputs.shape[2], 2)
+        ]
+        for row in range(0, 2 * outputs.shape[1], 2)
+    ]
+    np.testing.assert_array_equal(actual[0, ..., 0], expected)
+
+
+def test_drop_path_rates_rise_linearly():
+    assert blocks.drop_path_rates(0.2, 4) == pytest.approx([0.05, 0.1, 0.15, 0.2])
+    with pytest.raises(errors.UsageError, match="drop_path_rate=1.0"):
+        blocks.drop_path_rates(1.0, 4)
+
+
+def test_grouped_convolution_convolves_each_group_for_itself():
+    model = _model(
+        blocks.convolution, (5, 6, 4), 6, 3, groups=2, use_bias=False, name="conv"
+    )
+    image = _random((5, 6, 4))
+    kernel = model.get_layer("conv").get_weights()[0]
+    halves = [
+        _slow_convolution(image[..., :2], kernel[..., :3], strides=1),
+        _slow_convolution(image[..., 2:], kernel[..., 3:], strides=1),
+    ]
+    actual = model(image[None])[0]
+    np.testing.assert_allclose(actual, np.concatenate(halves, -1), atol=1e-5)

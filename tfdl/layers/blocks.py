@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import keras
 
 from tfdl import errors
-from tfdl.layers import norms
+from tfdl.layers import drop_path, norms
 
 
 def scaled(channels: int, width: float, *, divisor: int = 1) -> int:
@@ -157,7 +157,8 @@ def depthwise_norm_activation(
         padding=padding,
         dilation_rate=dilation_rate,
         use_bias=False,  # the normalisation has an offset
-        depthwise_initializer="he_normal",
+        # He's, for one channel: what Keras takes for the fan-in here counts them all.
+        depthwise_initializer=keras.initializers.VarianceScaling(2.0, "fan_out"),
         name=name_of_layer,
     )(x)
     return norm_activation(
@@ -293,10 +294,7 @@ def residual_sum(
         float of the same shape.
     """
     if drop_path_rate:
-        drop = keras.layers.Dropout(
-            drop_path_rate, noise_shape=(None, 1, 1, 1), name=f"{name}_drop_path"
-        )
-        x = drop(x)
+        x = drop_path.DropPath(drop_path_rate, name=f"{name}_drop_path")(x)
     return keras.layers.Add(name=f"{name}_add")([x, shortcut])
 
 

@@ -1,0 +1,129 @@
+"""DenseNet: published counts, maps kept, and the logits of keras.applications."""
+
+import keras
+import numpy as np
+import pytest
+
+from tfdl import errors
+from tfdl.backbones import densenet, imagenet
+
+
+def _num_trainable(model):
+    return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+
+
+@pytest.mark.parametrize(
+    ("depth", "trainable", "total"),
+    [
+        (121, 7_978_856, 8_062_504),
+        (161, 28_681_000, 28_900_936),
+        (169, 14_149_480, 14_307_880),
+        (201, 20_013_928, 20_242_984),
+    ],
+)
+def test_count_is_the_published(depth, trainable, total):
+    """The traps: moving averages, convolutions without biases."""
+    model = densenet.densenet(depth, (224, 224, 3))
+    assert _num_trainable(model) == trainable
+    assert model.count_params() == total
+    kinds = (keras.layers.Conv2D, keras.layers.Dense)
+    assert sum(isinstance(layer, kinds) for layer in model.layers) == depth
+
+
+@pytest.mark.parametrize(
+    ("depth", "is_bc", "count", "name"),
+    [
+        (100, True, 769_162, "densenet_bc_100_12"),
+        (40, False, 1_019_722, "densenet_40_12"),
+    ],
+)
+def test_cifar_count_is_the_published(depth, is_bc, count, name):
+    """The trap: 10 classes; the paper rounds to 0.8 and 1.0 million."""
+    model = densenet.cifar_densenet(depth, is_bc, (32, 32, 3), 10)
+    assert model.name == name
+    assert _num_trainable(model) == count
+    kinds = (keras.layers.Conv2D, keras.layers.Dense)
+    assert sum(isinstance(layer, kinds) for layer in model.layers) == depth
+
+
+@pytest.mark.parametrize("size", [(224, 224), (320, 256)])
+def test_feature_maps_have_the_strides(size):
+    outputs = densenet.densenet(121, (*size, 3), None).output
+    channels = (64, 256, 512, 1024, 1024)
+    for level, filters in enumerate(channels, start=1):
+        shape = (None, size[0] >> level, size[1] >> level, filters)
+        assert outputs[f"c{level}"].shape == shape
+
+
+@pytest.mark.parametrize(
+    ("depth", "is_bc", "channels"),
+    [(100, True, (216, 300, 342)), (40, False, (160, 304, 448))],
+)
+def test_cifar_feature_maps_have_the_strides(depth, is_bc, channels):
+    outputs = densenet.cifar_densenet(depth, is_bc, (32, 48, 3), None).output
+    for level, filters in enumerate(channels):
+        shape = (None, 32 >> level, 48 >> level, filters)
+        assert outputs[f"c{level + 1}"].shape == shape
+
+
+@pytest.mark.parametrize("num_images", [1, 3])
+def test_feature_maps_of_unknown_size(num_images):
+    model = densenet.densenet(121, (None, None, 3), None, width=0.125)
+    outputs = model(np.zeros((num_images, 64, 96, 3), "float32"))
+    assert outputs["c5"].shape == (num_images, 2, 3, 128)
+
+
+@pytest.mark.parametrize("has_bottleneck", [False, True])
+def test_a_layer_keeps_what_was_there_and_adds_its_maps(has_bottleneck):
+    inputs = keras.Input((4, 5, 6))
+    outputs = densenet._dense_layer(
+        inputs,
+        3,
+        has_bottleneck=has_bottleneck,
+        normalization="batch",
+        name="layer",
+    )
+    image = np.random.default_rng(0).normal(size=(2, 4, 5, 6)).astype("float32")
+    maps = keras.Model(inputs, outputs)(image)
+    assert maps.shape == (2, 4, 5, 9)
+    np.testing.assert_array_equal(maps[..., :6], image)
+    assert np.std(maps[..., 6:]) > 0
+
+
+@pytest.mark.parametrize(
+    "options", [{"output_stride": 16}, {"drop_path_rate": 0.1}, {"weights": "imagenet"}]
+)
+def test_what_it_has_not_is_refused(options):
+    (argument,) = options
+    with pytest.raises(errors.UsageError, match=f"`{argument}` "):
+        densenet.densenet(161, (64, 64, 3), 10, **{"width": 0.125} | options)
+
+
+def _randomize(model):
+    generator = np.random.default_rng(0)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            shape = layer.gamma.shape
+            layer.set_weights(
+                [
+                    generator.uniform(0.5, 1.5, shape),
+                    generator.normal(0, 0.2, shape),
+                    generator.normal(0, 0.2, shape),
+                    generator.uniform(0.5, 1.5, shape),
+                ]
+            )
+
+
+def test_logits_equal_those_of_keras_applications():
+    size = (45, 70, 3)
+    keras.utils.set_random_seed(0)
+    theirs = keras.applications.DenseNet121(
+        weights=None, input_shape=size, classifier_activation=None
+    )
+    _randomize(theirs)
+    ours = densenet.densenet(121, size)
+    imagenet.transfer(theirs, ours, densenet.published(121))
+    image = np.random.default_rng(1).random((2, *size), dtype="float32")
+    expected = theirs(keras.applications.densenet.preprocess_input(255 * image))
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(ours(image), expected, rtol=0, atol=1e-5 * scale)

@@ -1,0 +1,107 @@
+"""The first ResNets: published counts, and logits equal to keras.applications'."""
+
+import keras
+import numpy as np
+import pytest
+
+from tfdl import errors
+from tfdl.backbones import imagenet, resnet_v1
+from tfdl.layers import receptive_field
+
+SHAPE = (64, 64, 3)
+COUNTS = {  # trainable, and all
+    50: (25_583_592, 25_636_712),
+    101: (44_601_832, 44_707_176),
+    152: (60_268_520, 60_419_944),
+}
+
+
+def _randomize(model):
+    """Give norms and biases other values than they start from; variances positive."""
+    generator = np.random.default_rng(0)
+    for layer in model.layers:
+        layer.set_weights(
+            [
+                generator.uniform(0.5, 1.5, value.shape) if value.ndim == 1 else value
+                for value in layer.get_weights()
+            ]
+        )
+
+
+@pytest.fixture(scope="module", params=COUNTS)
+def pair(request):
+    """Return depth, keras.applications' model with random weights, and ours."""
+    depth = request.param
+    theirs = resnet_v1.APPLICATIONS[depth](
+        weights=None, input_shape=SHAPE, classifier_activation=None
+    )
+    _randomize(theirs)
+    ours = resnet_v1.resnet_v1(depth, SHAPE)
+    imagenet.transfer(theirs, ours, resnet_v1.published(depth))
+    return depth, theirs, ours
+
+
+def test_counts_are_the_published(pair):
+    """The traps: biases before norms, and whether moving averages count."""
+    depth, _, ours = pair
+    trainable = sum(np.prod(weight.shape) for weight in ours.trainable_weights)
+    assert (trainable, ours.count_params()) == COUNTS[depth]
+
+
+def test_logits_equal_those_of_keras_applications(pair):
+    _, theirs, ours = pair
+    images = np.random.default_rng(1).random((2, *SHAPE), dtype="float32")
+    expected = theirs(keras.applications.resnet.preprocess_input(255 * images))
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(ours(images), expected, rtol=0, atol=1e-5 * scale)
+
+
+def test_feature_maps_take_the_weights_too():
+    theirs = resnet_v1.APPLICATIONS[50](
+        weights=None, include_top=False, input_shape=SHAPE
+    )
+    _randomize(theirs)
+    ours = resnet_v1.resnet_v1(50, SHAPE, None)
+    imagenet.transfer(theirs, ours, resnet_v1.published(50))
+    images = np.random.default_rng(1).random((2, *SHAPE), dtype="float32")
+    expected = theirs(keras.applications.resnet.preprocess_input(255 * images))
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(ours(images)["c5"], expected, rtol=0, atol=1e-5 * scale)
+
+
+def test_weights_of_another_width_are_refused():
+    theirs = resnet_v1.APPLICATIONS[50](weights=None, input_shape=SHAPE)
+    ours = resnet_v1.resnet_v1(50, SHAPE, width=0.125)
+    with pytest.raises(errors.UsageError, match="do not fit resnet50_v1"):
+        imagenet.transfer(theirs, ours, resnet_v1.published(50))
+
+
+def test_receptive_field_is_the_published():
+    """483 pixels [Araujo 2019, table 2]."""
+    model = resnet_v1.resnet_v1(50, SHAPE, None, width=0.125)
+    field = receptive_field.of_last_map(model)
+    assert (field.size, field.stride) == ((483, 483), (32, 32))
+
+
+@pytest.mark.parametrize("image_shape", [(224, 224, 3), (320, 256, 3)])
+def test_feature_maps_have_the_strides(image_shape):
+    outputs = resnet_v1.resnet_v1(50, image_shape, None, width=0.125).output
+    for level, channels in enumerate((64, 256, 512, 1024, 2048)):
+        stride = 2 ** (level + 1)
+        height, columns = (size // stride for size in image_shape[:2])
+        assert outputs[f"c{level + 1}"].shape == (None, height, columns, channels // 8)
+
+
+def test_dilated_network_holds_the_pixels_of_the_strided_one():
+    """The trap: after a 1 x 1 that strides, the 3 x 3 is dilated in the first block."""
+    options = {"image_shape": (75, 64, 3), "num_classes": None, "width": 0.125}
+    plain = resnet_v1.resnet_v1(50, **options)
+    image = np.random.default_rng(0).random((3, 75, 64, 3), dtype="float32")
+    expected = plain(image)["c5"]
+    scale = np.abs(expected).max()
+    for output_stride in (8, 16):
+        dilated = resnet_v1.resnet_v1(50, output_stride=output_stride, **options)
+        dilated.set_weights(plain.get_weights())
+        step = 32 // output_stride
+        actual = dilated(image)["c5"][:, ::step, ::step]
+        np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5 * scale)
