@@ -149,8 +149,10 @@ class Training:
             batched = self._streamed(steps, shard).batch(part, drop_remainder=True)
         else:
             positions = _positions(self.batch_size, steps, shard)
-            examples = _mapped(positions, self.example_at)
-            batched = examples.batch(part, drop_remainder=True)
+            batched = _mapped(
+                positions.batch(part, drop_remainder=True),
+                lambda places: _in_turn(places, self.example_at, size=part),
+            )
         return _as_it_stands(batched.map(self.recipe.feed).prefetch(_PREFETCHED))
 
     def example_at(self, position: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -197,14 +199,19 @@ class Training:
                 f"mixing needs a multiple of {groups.SIZE}",
                 f"choose a multiple of {groups.SIZE} times the number of replicas",
             )
-        placed = _mapped(positions, lambda place: (place, self.example_at(place)))
-        mixed = _mapped(placed.batch(groups.SIZE, drop_remainder=True), self._mixed)
-        batched = mixed.batch(size // groups.SIZE, drop_remainder=True)
-        return batched.map(
-            lambda batch: tf.nest.map_structure(
-                lambda t: tf.reshape(t, [size, *t.shape[2:]]), batch
+        shape = [size // groups.SIZE, groups.SIZE]
+
+        def batch(places: tf.Tensor) -> dict[str, tf.Tensor]:
+            examples = _in_turn(places, self.example_at, size=size)
+            placed = tf.nest.map_structure(
+                lambda t: tf.reshape(t, [*shape, *t.shape[1:]]), (places, examples)
             )
-        )
+            mixed = _in_turn(placed, self._mixed, size=shape[0])
+            return tf.nest.map_structure(
+                lambda t: tf.reshape(t, [size, *t.shape[2:]]), mixed
+            )
+
+        return _mapped(positions.batch(size, drop_remainder=True), batch)
 
     def _mixed(self, positions: tf.Tensor, group: dict) -> dict[str, tf.Tensor]:
         """Mix the examples of a group, each tensor (group, ...)."""
@@ -256,6 +263,16 @@ def _mapped(dataset: tf.data.Dataset, function: Callable) -> tf.data.Dataset:
     return dataset.map(
         function, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
     )
+
+
+def _in_turn(elements, function: Callable, *, size: int):
+    """Compute the elements of a batch one after another, in one call.
+
+    Batches are computed beside each other instead: handing every single element from
+    thread to thread takes as long as its augmentation.
+    """
+    dataset = tf.data.Dataset.from_tensor_slices(elements).map(function)
+    return dataset.batch(size, drop_remainder=True).get_single_element()
 
 
 def _as_it_stands(dataset: tf.data.Dataset) -> tf.data.Dataset:
