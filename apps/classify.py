@@ -1,5 +1,6 @@
-"""Classify pictures: check, train, evaluate, predict, export.
+"""Classify pictures: check, train, evaluate, predict, export, info.
 
+    python apps/classify.py info --model resnet50        # what a model costs and sees
     python apps/classify.py check --preset mnist         # before training
     python apps/classify.py train --preset tiny          # seconds, needs no data
     python apps/classify.py train --preset mnist         # LeNet-5; cifar: ResNet-20
@@ -9,22 +10,23 @@
     python apps/classify.py export --run runs/classify/lenet5-mnist_idx
 
 Data: synthetic; folder:PATH with <class>/<picture> or <split>/<class>/<picture>, also
-zipped; mnist:PATH with idx files; tfds:NAME. A PATH is looked up here and in TFDL_DATA.
-Numbers to expect: apps/README.md. Papers: LeCun 1998 (LeNet-5), He 2016 (ResNet).
+zipped; mnist:PATH; tfds:NAME. Numbers to expect, and the models: apps/README.md.
 """
 
 import functools
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import tfdl.quiet  # noqa: F401  # isort: skip
 import keras
 
-from tfdl.backbones import BACKBONES
+from tfdl.backbones import BACKBONES, WITH_AUXILIARY
 from tfdl.export import writing
+from tfdl.layers import cost, receptive_field
 from tfdl.tasks.classification import (
     classifier,
+    ensemble,
     feeding,
     lint,
     pictures,
@@ -32,7 +34,7 @@ from tfdl.tasks.classification import (
     results,
     served,
 )
-from tfdl.training import cli, flags, inference, report, session, verbs
+from tfdl.training import cli, description, flags, inference, report, session, verbs
 
 
 @dataclass(frozen=True)
@@ -40,20 +42,13 @@ class Config:
     """Train a classifier; the same command again resumes or extends the run."""
 
     data: flags.Data = field(default_factory=flags.Data)
+    network: flags.Network = field(default_factory=flags.Network)
     optimization: flags.Optimization = field(default_factory=flags.Optimization)
     run: flags.Run = field(default_factory=flags.Run)
     model: str = "cifar_resnet20"
-    """lenet5, cifar_resnet20 (32, 44, 56, 110), resnet18 or resnet34."""
-    width: float = 1.0
-    """Factor on the model's channels."""
-    channels: Literal[1, 3] = 3
-    """1 for grey pictures, 3 for RGB."""
-    normalization: Literal["batch", "layer", "instance", "group"] = "batch"
-    """Between the convolutions."""
-    dropout: float = 0.0
-    """Share of features that is dropped before the classifier."""
-    spatial_dropout: float = 0.0
-    """Share of channels that is dropped after every stage."""
+    """Its name, such as lenet5, resnet18 or mobilenet_v2; apps/README.md has all."""
+    auxiliary: bool = False
+    """Train with the model's auxiliary classifiers (googlenet, inception_v3)."""
     augmentation: Literal["none", "digits", "small", "strong", "photos"] = "small"
     """What happens to training pictures, see tasks/classification/recipes.py."""
     mix: Literal["none", "mixup", "cutmix", "mosaic", "mosaic_mixup"] = "none"
@@ -62,20 +57,20 @@ class Config:
     """Pictures have several classes (synthetic data)."""
 
     def __post_init__(self):
-        flags.choose("--model", self.model, BACKBONES)
+        known = WITH_AUXILIARY if self.auxiliary else BACKBONES
+        flags.choose("--model", self.model, known)
 
 
 PRESETS = {
     "tiny": Config(
-        flags.Data(num_examples=400, batch_size=32),
-        flags.Optimization(epochs=2),
-        width=0.5,
+        data=flags.Data(num_examples=400, batch_size=32),
+        network=flags.Network(width=0.5),
+        optimization=flags.Optimization(epochs=2),
     ),
     "mnist": Config(
-        data=flags.Data(source="mnist:mnist_idx", image_size=28),
+        data=flags.Data(source="mnist:mnist_idx", image_size=28, channels=1),
         optimization=flags.Optimization(optimizer="adam", learning_rate=0.002),
         model="lenet5",
-        channels=1,
         augmentation="digits",
     ),
     "cifar": Config(
@@ -89,7 +84,7 @@ def check(config: Config) -> None:
     """Look at data and model before training, into <run>/check."""
     folder, size = flags.run_of(config, "classify"), config.data.image_size
     goal = classifier.Objective(config.multi_label, config.optimization.label_smoothing)
-    made = functools.partial(build, config)
+    made = functools.partial(build, replace(config, auxiliary=False))
     set_up = functools.partial(lint.set_up, objective=goal, build=made, image_size=size)
     session.check(config, folder, lambda: set_up(read(config)))
 
@@ -116,7 +111,7 @@ def train(config: Config) -> None:
 
 def evaluate(options: verbs.Evaluate) -> None:
     """Measure the best weights of a run."""
-    config, names, model = session.restore(Config, options.run, build)
+    config, names, model = session.restore(Config, options.opened(), build, join)
     data, infer = read(config), inference.compiled(model, features=True)
     lines = report.evaluate(
         options,
@@ -130,7 +125,7 @@ def evaluate(options: verbs.Evaluate) -> None:
 
 def predict(options: verbs.Predict) -> None:
     """Name the class of every picture, in predictions.csv and as pictures."""
-    config, names, model = session.restore(Config, options.run, build)
+    config, names, model = session.restore(Config, options.opened(), build, join)
     answer = postprocess.serve(model, names, multi_label=config.multi_label)
     bad = options.on_bad_data
     found = results.predictions(options.paths, answer, names, on_bad_data=bad)
@@ -139,9 +134,9 @@ def predict(options: verbs.Predict) -> None:
 
 def export(options: verbs.Export) -> None:
     """Write the best weights for servers or devices, proved against those in memory."""
-    config, names, model = session.restore(Config, options.run, build)
-    again = functools.partial(build, config, len(names))
-    network = options.network(model, config.optimization.precision, again)
+    restore = functools.partial(session.restore, Config, options.opened(), build, join)
+    config, names, model = restore()
+    network = options.network(model, config.optimization.precision, restore)
     data, shape = None if options.skip_metric else read(config), model.input_shape[1:]
     path = writing.write(
         options,
@@ -152,6 +147,13 @@ def export(options: verbs.Export) -> None:
     cli.say(f"exported to {path.resolve()}")
 
 
+def info(options: description.Info) -> None:
+    """Say what a model costs and sees; draw its filters and its maps of a picture."""
+    model = BACKBONES[flags.choose("--model", options.model, BACKBONES)]
+    sees = {"fields": receptive_field.walk, "levels": receptive_field.of_outputs}
+    cli.say(*description.describe(options, model, costs=cost.of_layers, **sees))
+
+
 def read(config: Config) -> feeding.Splits:
     """Open the data, and say what happens to their pictures."""
     return feeding.read(
@@ -159,7 +161,6 @@ def read(config: Config) -> feeding.Splits:
         seed=config.run.seed,
         augmentation=config.augmentation,
         mix=config.mix,
-        channels=config.channels,
         multi_label=config.multi_label,
     )
 
@@ -167,17 +168,20 @@ def read(config: Config) -> feeding.Splits:
 def build(config: Config, num_classes: int, optimizer=None) -> keras.Model:
     """Build the model; with an optimizer, from given weights and compiled."""
     size, weights = config.data.image_size, config.optimization.weights
-    model = BACKBONES[config.model](
-        (size, size, config.channels),
+    known = WITH_AUXILIARY if config.auxiliary and optimizer else BACKBONES
+    model = known[config.model](
+        (size, size, config.data.channels),
         num_classes,
         weights=None if optimizer is None or weights == "none" else weights,
-        width=config.width,
-        normalization=config.normalization,
-        dropout_rate=config.dropout,
-        spatial_dropout_rate=config.spatial_dropout,
+        **config.network.building(),
     )
     goal = classifier.Objective(config.multi_label, config.optimization.label_smoothing)
     return goal.compile(model, optimizer) if optimizer else model
+
+
+def join(config: Config, models: list[keras.Model]) -> keras.Model:
+    """Make one model of the members of an ensemble."""
+    return ensemble.averaged(models, multi_label=config.multi_label)
 
 
 def collect(config: Config, data, split, infer, check=lambda: None):
@@ -188,7 +192,7 @@ def collect(config: Config, data, split, infer, check=lambda: None):
 
 
 VERBS = {check: Config, train: Config, evaluate: verbs.Evaluate}
-VERBS |= {predict: verbs.Predict, export: verbs.Export}
+VERBS |= {predict: verbs.Predict, export: verbs.Export, info: description.Info}
 
 if __name__ == "__main__":
     sys.exit(cli.main(VERBS, __doc__, presets=PRESETS, task="classify"))

@@ -239,11 +239,10 @@ def surface(height: Callable, start: Sequence[float], limit: float, rates) -> Pr
 def network() -> tuple[Problem, Callable[[np.ndarray], float]]:
     """Pose the problem of LeNet-5 -> it, and weights -> validation accuracy."""
     splits = feeding.read(
-        **flags.Data(source="mnist:mnist_idx", image_size=28).feeding(),
+        **flags.Data(source="mnist:mnist_idx", image_size=28, channels=1).feeding(),
         seed=0,
         augmentation="none",  # so that L-BFGS has one function to minimize
         mix="none",
-        channels=1,
         multi_label=False,
     )
     keras.utils.set_random_seed(0)

@@ -1,7 +1,10 @@
 import dataclasses
 import pathlib
 
+import keras
+import numpy as np
 import pytest
+import tensorflow as tf
 
 from tfdl import errors
 from tfdl.training import flags, run_folder
@@ -34,6 +37,7 @@ def names(kind):
         (flags.Optimization, "epochs", 0),
         (flags.Optimization, "steps", -1),
         (flags.Optimization, "accumulation", 0),
+        (flags.Optimization, "cycles", 0),
         (flags.Optimization, "learning_rate", 0.0),
         (flags.Optimization, "learning_rate", float("nan")),
         (flags.Optimization, "base_batch_size", -1),
@@ -86,7 +90,7 @@ def test_steps_count_before_epochs():
     assert flags.Optimization(epochs=3, steps=7).total_steps(10) == 7
 
 
-def test_the_schedule_counts_updates_and_its_peak_follows_the_batch():
+def test_the_schedule_counts_steps_and_its_peak_follows_the_batch():
     optimization = flags.Optimization(
         epochs=4,
         learning_rate=0.1,
@@ -97,10 +101,56 @@ def test_the_schedule_counts_updates_and_its_peak_follows_the_batch():
         accumulation=2,
     )
     optimizer = optimization.build_optimizer(epoch_steps=20, batch_size=128)
+    optimizer.build([])
+    # 80 steps, 20 of them warm-up, from 0.1 * 128 / 256 down to half of it
+    for step, rate in ((0, 0.0025), (19, 0.05), (20, 0.05), (50, 0.0375), (80, 0.025)):
+        optimizer._iterations.assign(step)  # Keras counts steps, not updates
+        assert float(optimizer.learning_rate) == pytest.approx(rate, rel=1e-5)
+
+
+def test_an_accumulating_optimizer_ends_at_the_end_of_its_schedule():
+    """Two steps to an update do not halve the schedule's length."""
+    optimization = flags.Optimization(
+        epochs=2,
+        warmup_epochs=0,
+        schedule="linear",
+        end_rate=0.5,
+        accumulation=2,
+        optimizer="sgd",
+    )
+    optimizer = optimization.build_optimizer(epoch_steps=4, batch_size=1)
+    weight = keras.Variable(1.0)
+    optimizer.build([weight])
+    rates = []
+    for _ in range(8):
+        rates.append(float(optimizer.learning_rate))
+        optimizer.apply([tf.constant(0.0)])
+    np.testing.assert_allclose(rates, 0.1 - 0.05 * np.arange(8) / 8, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"epochs": 7, "cycles": 2}, "--cycles must divide --epochs 7. Received 2"),
+        ({"epochs": 4, "cycles": 2, "steps": 9}, "Received --steps 9"),
+        ({"epochs": 4, "cycles": 2, "patience": 3}, "--patience 3 would stop"),
+    ],
+)
+def test_cycles_that_do_not_end_with_epochs_are_refused(values, message):
+    with pytest.raises(errors.UsageError, match=message) as caught:
+        flags.Optimization(**values)
+    assert caught.value.remedy
+
+
+def test_a_cycle_has_epochs_only_where_there_are_several():
+    assert flags.Optimization(epochs=6, cycles=3).cycle_epochs == 2
+    assert flags.Optimization(epochs=6).cycle_epochs == 0
+    optimizer = flags.Optimization(
+        epochs=6, cycles=3, warmup_epochs=0, schedule="linear", end_rate=0.5
+    ).build_optimizer(epoch_steps=5, batch_size=1)
     schedule = optimizer._learning_rate
-    # 40 updates, 10 of them warm-up, from 0.1 * 128 / 256 down to half of it
-    for update, rate in ((0, 0.005), (9, 0.05), (10, 0.05), (25, 0.0375), (40, 0.025)):
-        assert float(schedule(update)) == pytest.approx(rate, rel=1e-5)
+    ends = [float(schedule(step)) for step in (0, 9, 10, 19, 20, 29)]
+    np.testing.assert_allclose(ends, [0.1, 0.055] * 3, rtol=1e-6)
 
 
 def test_every_free_flag_is_a_flag():

@@ -68,10 +68,30 @@ def test_features_are_float32_beside_outputs_of_any_form():
     assert features.dtype == tf.float32
 
 
-def test_a_model_without_a_dense_layer_has_no_features():
+def test_features_of_a_fully_convolutional_model_are_the_mean_of_its_last_map():
+    inputs = keras.Input((4, 4, 1))
+    x = keras.layers.Conv2D(3, 3, name="body")(inputs)
+    x = keras.layers.Conv2D(2, 1, name="head")(x)
+    network = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x))
+    _, features = inference.compiled(network, features=True)(IMAGES)
+    body = keras.Model(inputs, network.get_layer("body").output)
+    np.testing.assert_allclose(
+        features, np.mean(body(IMAGES), axis=(1, 2)), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_what_answers_of_a_model_is_what_it_names_or_itself():
+    network = model()
+    assert inference.part_of(network) is network
+    other = model()
+    network.inference_model = other
+    assert inference.part_of(network) is other
+
+
+def test_a_model_without_weights_has_no_features():
     inputs = keras.Input((4, 4, 1))
     network = keras.Model(inputs, keras.layers.Flatten()(inputs))
-    with pytest.raises(errors.UsageError, match="must have a dense layer"):
+    with pytest.raises(errors.UsageError, match="must have weights"):
         inference.compiled(network, features=True)
 
 

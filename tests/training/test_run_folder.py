@@ -43,10 +43,16 @@ def test_other_settings_are_refused_with_their_list(tmp_path):
     ):
         pytest.fail("it was opened")
     assert str(caught.value).endswith(
-        "model lenet5 -> resnet18; optimization.learning_rate 0.1 -> 0.2; "
-        "width None -> 2"
+        "learning_rate 0.1 -> 0.2; model lenet5 -> resnet18; width None -> 2"
     )
     assert run_folder.read_config(tmp_path) == CONFIG
+
+
+def test_a_flag_may_move_to_another_group(tmp_path):
+    with opened(tmp_path, CONFIG | {"width": 2}):
+        pass
+    with opened(tmp_path, CONFIG | {"network": {"width": 2}}):
+        pass
 
 
 def test_a_flag_that_a_run_did_not_know_had_its_default(tmp_path):

@@ -10,7 +10,8 @@ import pytest
 import tensorflow as tf
 
 from tfdl import errors
-from tfdl.training import best, flags, run_folder, session
+from tfdl.layers import norms
+from tfdl.training import best, ensembles, flags, run_folder, session
 
 NUM_EXAMPLES, BATCH_SIZE = 16, 4
 INPUTS = np.random.RandomState(0).rand(NUM_EXAMPLES, 3).astype("float32")
@@ -216,6 +217,170 @@ def test_frozen_layers_keep_their_weights(tmp_path):
     assert not np.array_equal(model.get_weights()[2], fresh[2])
 
 
+def build_with_norm(optimizer=None):
+    inputs = keras.Input((3,))
+    x = keras.layers.Dense(4, name="first")(inputs)
+    x = norms.BatchNormalization(name="norm")(x)
+    model = keras.Model(inputs, keras.layers.Dense(2, name="last")(x))
+    if optimizer is not None:
+        model.compile(optimizer, "mse", metrics=["mae"])
+    return model
+
+
+def test_frozen_layers_change_in_no_bit_and_take_no_slots(tmp_path):
+    """Neither by decay, nor by the statistics of a norm, nor by averaging."""
+    built = []
+
+    def build_and_look(optimizer):
+        model = build_with_norm(optimizer)
+        built.append((model, model.get_weights()))
+        return model
+
+    settings = config(freeze="norm", weight_decay=0.5, optimizer="adamw")
+    session.train(
+        settings,
+        tmp_path,
+        feed=Feed(),
+        build=build_and_look,
+        validate=measure,
+        monitor="val_loss",
+        mode="min",
+        class_names=["cat", "dog"],
+    )
+    [(model, before)] = built
+    assert [w.path for w in model.trainable_weights] == ["last/kernel", "last/bias"]
+    for old, weight in zip(before[:6], model.weights[:6], strict=True):
+        np.testing.assert_array_equal(old, weight)
+    assert not np.array_equal(before[6], model.weights[6])
+    shapes = [tuple(v.shape) for v in model.optimizer.variables if len(v.shape)]
+    assert set(shapes) == {(4, 2), (2,)}  # of the head alone
+
+
 def test_freezing_everything_is_refused(tmp_path):
     with pytest.raises(errors.UsageError, match="--freeze last: no weights are left"):
         train(tmp_path, config(freeze="last"))
+
+
+CYCLES = {"schedule": "cosine", "average": 0.0}
+
+
+@pytest.fixture(scope="module")
+def cycled(tmp_path_factory):
+    """A run of two cycles of two epochs."""
+    folder = tmp_path_factory.mktemp("cycles") / "run"
+    assert train(folder, config(epochs=4, cycles=2, **CYCLES))
+    return folder
+
+
+def snapshots_of(folder):
+    """Read the weights of every snapshot: name -> bytes."""
+    found = {}
+    for path in (folder / "snapshots").glob("*.weights.h5"):
+        model = build(2)
+        best.load_weights(model, path)
+        found[path.name] = b"".join(w.tobytes() for w in model.get_weights())
+    return found
+
+
+def test_every_cycle_leaves_a_snapshot_and_the_rate_starts_again(cycled):
+    assert len(snapshots_of(cycled)) == 2
+    rows = (cycled / "steps.csv").read_text().splitlines()[1:]
+    rates = [float(row.split(",")[-1]) for row in rows]
+    assert rates[8:] == rates[:8] == sorted(rates[:8], reverse=True)
+    assert rates[8] == pytest.approx(0.05)
+
+
+def test_the_snapshot_is_what_the_epoch_was_measured_with(cycled):
+    rows = (cycled / "metrics.csv").read_text().splitlines()[1:]
+    for number, row in ((1, rows[1]), (2, rows[3])):
+        model = build(2)
+        path = cycled / "snapshots" / f"{number:02d}.weights.h5"
+        best.load_weights(model, path)
+        loss = np.mean((model.predict(INPUTS, verbose=0) - TARGETS) ** 2)
+        assert float(loss) == pytest.approx(float(row.split(",")[-1]), rel=1e-5)
+
+
+def test_a_run_that_is_resumed_leaves_the_same_snapshots(cycled, tmp_path):
+    """Stopped in the epoch that ends a cycle, before and after it is measured."""
+    settings = config(epochs=4, cycles=2, **CYCLES)
+    for stop_at in (2, 1):  # validations until the signal, of those that are left
+        left = [stop_at]
+
+        def stopping(infer, check, left=left):
+            left[0] -= 1
+            if not left[0]:
+                signal.raise_signal(signal.SIGTERM)
+            return measure(infer, check)
+
+        with pytest.raises(errors.InterruptedRun):
+            train(tmp_path, settings, validate=stopping)
+    train(tmp_path, settings)
+    assert snapshots_of(tmp_path) == snapshots_of(cycled)
+    assert tables(tmp_path) == tables(cycled)
+
+
+def test_cycles_of_the_same_length_extend_a_run(cycled, tmp_path):
+    folder = tmp_path / "run"
+    train(folder, config(epochs=4, cycles=2, **CYCLES))
+    train(folder, config(epochs=6, cycles=3, **CYCLES))
+    whole = tmp_path / "whole"
+    train(whole, config(epochs=6, cycles=3, **CYCLES))
+    assert tables(folder) == tables(whole)
+    assert snapshots_of(folder) == snapshots_of(whole)
+    assert snapshots_of(cycled).items() <= snapshots_of(whole).items()
+
+
+@pytest.mark.parametrize(
+    ("values", "difference"),
+    [
+        ({"epochs": 8, "cycles": 2}, "cycle_epochs 2 -> 4"),
+        ({"epochs": 8, "cycles": 1}, "cycle_epochs 2 -> None"),
+    ],
+)
+def test_cycles_of_another_length_are_another_run(cycled, values, difference):
+    with pytest.raises(errors.UsageError, match=difference):
+        train(cycled, config(**values, **CYCLES))
+
+
+def join(settings, models):
+    assert settings.units == 2
+    inputs = keras.Input((3,))
+    outputs = keras.layers.average([model(inputs) for model in models])
+    return keras.Model(inputs, outputs)
+
+
+def build_again(settings, num_classes):
+    return build(settings.units)
+
+
+def test_an_ensemble_of_snapshots_comes_back_as_their_mean(cycled, tmp_path, capsys):
+    folder = tmp_path / "ensemble"
+    ensembles.gather(folder, [cycled / "snapshots"])
+    settings, names, model = session.restore(Config, folder, build_again, join)
+    assert capsys.readouterr().out == f"{folder} is an ensemble of 2 models\n"
+    assert (settings.units, names) == (2, ["cat", "dog"])
+    answers = []
+    for path in sorted((cycled / "snapshots").glob("*.h5")):
+        member = build(2)
+        best.load_weights(member, path)
+        answers.append(member(INPUTS, training=False))
+    found = model(INPUTS, training=False)
+    np.testing.assert_allclose(found, np.mean(answers, axis=0), rtol=1e-5)
+    with pytest.raises(errors.UsageError, match="is an ensemble, which"):
+        session.restore(Config, folder, build_again)
+
+
+def test_an_ensemble_is_not_trained(cycled, tmp_path):
+    folder = tmp_path / "ensemble"
+    ensembles.gather(folder, [cycled / "snapshots"])
+    with pytest.raises(errors.UsageError, match="is no run, and it is not empty"):
+        train(folder, config(epochs=4, cycles=2, **CYCLES))
+
+
+def test_a_model_comes_back_in_the_precision_that_is_asked_for(trained, monkeypatch):
+    monkeypatch.setattr(session.precision, "_has_bfloat16", lambda: True)
+    for number_format in ("bfloat16", "float32"):
+        _, _, model = session.restore(
+            Config, trained[0], build_again, number_format=number_format
+        )
+        assert model.layers[-1].compute_dtype == number_format

@@ -1,11 +1,11 @@
 import pathlib
 
 import keras
-import numpy as np
 import pytest
+import tyro
 
 from tfdl import errors
-from tfdl.training import verbs
+from tfdl.training import precision, verbs
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.5, float("nan")])
@@ -49,15 +49,35 @@ def test_flags_of_an_export_that_do_not_go_together_are_refused(values, flag):
 def test_an_exports_precision_is_the_runs_unless_another_is_asked_for(
     monkeypatch, values, trained, computed
 ):
-    monkeypatch.setattr(verbs.precision, "_has_bfloat16", lambda: True)
+    monkeypatch.setattr(precision, "_has_bfloat16", lambda: True)
 
-    def build():
-        return keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    def restore(*, number_format):
+        precision.use(number_format)
+        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        return "flags", "names", model
 
-    verbs.precision.use(trained)
-    model = build()
+    model = restore(number_format=trained)[-1]
     options = verbs.Export(run=pathlib.Path("run"), **values)
-    network = options.network(model, trained=trained, build=build)
+    network = options.network(model, trained, restore)
     assert network.layers[-1].compute_dtype == computed
     assert (network is model) == (trained == computed)
-    np.testing.assert_array_equal(network.get_weights()[0], model.get_weights()[0])
+
+
+@pytest.mark.parametrize("kind", [verbs.Evaluate, verbs.Predict, verbs.Export])
+def test_members_make_the_folder_of_the_run_and_none_leave_it(
+    monkeypatch, kind, tmp_path
+):
+    gathered = []
+    monkeypatch.setattr(verbs.ensembles, "gather", lambda *what: gathered.append(what))
+    paths = {"paths": ()} if kind is verbs.Predict else {}
+    options = kind(run=tmp_path, members=(tmp_path / "a",), **paths)
+    assert options.opened() == tmp_path
+    assert gathered == [(tmp_path, (tmp_path / "a",))]
+    assert kind(run=tmp_path, **paths).members == ()
+
+
+def test_several_members_follow_one_flag():
+    found = tyro.cli(
+        verbs.Export, args=["--run", "new", "--members", "a", "b/c", "--skip-metric"]
+    )
+    assert found.members == (pathlib.Path("a"), pathlib.Path("b/c"))

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import keras
 
 from tfdl.backbones import ends
-from tfdl.layers import blocks
+from tfdl.layers import activations, blocks
 
 # The published weights see the picture as it is, in [0, 1].
 MEAN, STD = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
@@ -208,4 +208,4 @@ def _leaky_relu(x, *, name):
 
 
 def _mish(x, *, name):
-    return keras.layers.Activation("mish", name=f"{name}_mish")(x)
+    return keras.layers.Activation(activations.mish, name=f"{name}_mish")(x)

@@ -21,7 +21,8 @@ def load(model: keras.Model, path: str | os.PathLike) -> None:
     """Load a `.weights.h5` file, layer by layer, by name and shape.
 
     All layers must fit, except that a classifier for another number of classes keeps
-    its random weights, and that a model of feature maps takes no part of the head. If
+    its random weights, as do auxiliary ones that are not in the file, and that a model
+    of feature maps takes no part of the head. If
     `<path>.sha256` exists (a hexadecimal digest, what `sha256sum` writes), it is
     verified first: HDF5 itself does not notice a flipped bit.
 
@@ -115,7 +116,7 @@ def _read(model, stored, path):
         expected = [tuple(weight.shape) for weight in layer.weights]
         if found == expected:
             arrays[layer.name] = [read_values(dataset) for dataset in datasets]
-        elif layer.name != CLASSIFIER or not found:
+        elif not _may_differ(layer.name, found):
             raise _misfit(
                 path, model, f"layer {layer.name} has {found}, not {expected}"
             )
@@ -124,6 +125,13 @@ def _read(model, stored, path):
     if surplus:
         raise _misfit(path, model, f"it has other layers, such as {surplus[0]}")
     return arrays
+
+
+def _may_differ(name, found):
+    """Whether a layer may keep its random weights: for other classes, or unused."""
+    if name.startswith(f"{CLASSIFIER}_auxiliary"):
+        return True
+    return name == CLASSIFIER and found
 
 
 def _misfit(path, model, reason):

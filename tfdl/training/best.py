@@ -10,7 +10,7 @@ import warnings
 import keras
 
 from tfdl import errors
-from tfdl.training import checkpoint
+from tfdl.training import checkpoint, inference
 
 FILE_NAME = "best.weights.h5"
 
@@ -47,7 +47,7 @@ class BestWeights(keras.callbacks.Callback):
 
 
 def save_weights(model: keras.Model, path: pathlib.Path) -> None:
-    """Write weights, and their digest beside them, each by a rename.
+    """Write the weights of what answers, and their digest, each by a rename.
 
     Raises:
         ResourceError: they cannot be written; an earlier file is untouched.
@@ -55,19 +55,28 @@ def save_weights(model: keras.Model, path: pathlib.Path) -> None:
     unfinished = path.with_name(f".tmp-{path.name}")
     # Keras writes a compiled model's optimizer into the file too, which is of no use
     # here and more than doubles it; this one shares the layers and is not compiled.
-    bare = keras.Model(model.inputs, model.outputs, name=model.name)
+    answering = inference.part_of(model)
+    bare = keras.Model(answering.inputs, answering.outputs, name=model.name)
     try:
         bare.save_weights(unfinished)
         digest = hashlib.sha256(unfinished.read_bytes()).hexdigest()
         checkpoint.sync(unfinished)
         os.replace(unfinished, path)
-        listing = path.with_name(f"{path.name}.sha256")
-        unfinished.write_text(f"{digest}  {path.name}\n")
-        os.replace(unfinished, listing)
+        write_digest(path, digest)
     except OSError as error:
         raise errors.ResourceError(
             f"{path} cannot be written: {error}", "free disk space, then run it again"
         ) from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def write_digest(path: pathlib.Path, digest: str) -> None:
+    """Write a file's sha256 beside it, by a rename."""
+    unfinished = path.with_name(f".tmp-{path.name}.sha256")
+    try:
+        unfinished.write_text(f"{digest}  {path.name}\n")
+        os.replace(unfinished, path.with_name(f"{path.name}.sha256"))
     finally:
         unfinished.unlink(missing_ok=True)
 
@@ -78,6 +87,24 @@ def load_weights(model: keras.Model, path: pathlib.Path) -> None:
     Raises:
         ModelFileError: the file or its digest is missing, they do not agree, or the
             weights are another model's.
+    """
+    verified(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # of weights left as they were
+            model.load_weights(path)
+    except (ValueError, OSError, KeyError, UserWarning) as error:
+        raise errors.ModelFileError(
+            f"{path} is of another model: {json.dumps(str(error).splitlines()[0])}",
+            "name the run that these weights belong to",
+        ) from error
+
+
+def verified(path: pathlib.Path) -> str:
+    """Return the sha256 of a file after comparing it with the one beside it.
+
+    Raises:
+        ModelFileError: the file or its digest is missing, or they do not agree.
     """
     listing = path.with_name(f"{path.name}.sha256")
     try:
@@ -92,12 +119,4 @@ def load_weights(model: keras.Model, path: pathlib.Path) -> None:
             f"{path} is damaged: its sha256 is not that of {listing.name}",
             "run the train command again; if it has finished, add --overwrite",
         )
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", UserWarning)  # of weights left as they were
-            model.load_weights(path)
-    except (ValueError, OSError, KeyError, UserWarning) as error:
-        raise errors.ModelFileError(
-            f"{path} is of another model: {json.dumps(str(error).splitlines()[0])}",
-            "name the run that these weights belong to",
-        ) from error
+    return digest

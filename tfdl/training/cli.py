@@ -1,6 +1,7 @@
 """The command line of every app: verbs, presets, errors and exit codes."""
 
 import contextlib
+import dataclasses
 import errno
 import io
 import sys
@@ -114,7 +115,8 @@ def _parse(verbs, presets, task, arguments: list[str]):
         default = preset
     else:
         default = None
-        if preset is not None and "--run" not in rest:
+        takes_run = any(field.name == "run" for field in dataclasses.fields(kind))
+        if preset is not None and takes_run and "--run" not in rest:
             rest = ["--run", str(shared_flags.run_of(preset, task)), *rest]
     return function, _flags(kind, default, rest, f"{_program()} {verb}")
 

@@ -23,6 +23,8 @@ class Data:
     """synthetic, or FORMAT:PATH; the app's first lines say which formats it reads."""
     image_size: int = 32
     """Height and width that pictures are resized to, in pixels."""
+    channels: Literal[1, 3] = 3
+    """1 for grey pictures, 3 for RGB."""
     batch_size: int = 128
     """Pictures in the global batch, over all replicas."""
     sampling: Literal["uniform", "balanced"] = "uniform"
@@ -46,6 +48,7 @@ class Data:
         """Return the keyword arguments of a task's `feeding.read`."""
         return {
             "reading": self.reading(),
+            "channels": self.channels,
             "sampling": self.sampling,
             "batch_size": self.batch_size,
         }
@@ -85,6 +88,32 @@ class Data:
 
 
 @dataclasses.dataclass(frozen=True)
+class Network:
+    """How the model differs from the published one."""
+
+    width: float = 1.0
+    """Factor on the model's channels."""
+    normalization: Literal["batch", "layer", "instance", "group"] = "batch"
+    """Between the convolutions."""
+    dropout: float | None = None
+    """Share of features that is dropped before the last layers, or the paper's."""
+    spatial_dropout: float = 0.0
+    """Share of channels that is dropped after every stage."""
+    drop_path: float | None = None
+    """Share of pictures that leave out the last residual branch, or the paper's."""
+
+    def building(self) -> dict:
+        """Return the keyword arguments of a backbone."""
+        rates = {"dropout_rate": self.dropout, "drop_path_rate": self.drop_path}
+        return {
+            "width": self.width,
+            "normalization": self.normalization,
+            "spatial_dropout_rate": self.spatial_dropout,
+            **{name: rate for name, rate in rates.items() if rate is not None},
+        }
+
+
+@dataclasses.dataclass(frozen=True)
 class Optimization:
     """How the weights are found."""
 
@@ -104,6 +133,8 @@ class Optimization:
     """Epochs over which the rate rises linearly."""
     end_rate: float = 0.01
     """What remains of the rate at the end, as a share of its peak."""
+    cycles: int = 1
+    """Times the schedule falls from its peak; over 1, each leaves a snapshot."""
     weight_decay: float = 0.005
     """Decoupled decay of kernels, times the rate: ten times a paper's L2 with SGD."""
     l1: float = 0.0
@@ -123,7 +154,7 @@ class Optimization:
     precision: Literal["float32", "bfloat16"] = "float32"
     """bfloat16 keeps weights, losses and statistics in float32."""
     weights: str = "none"
-    """Path of a .weights.h5 file to start from, or none."""
+    """Path of a .weights.h5 file to start from, imagenet, or none."""
     freeze: str = "none"
     """Name of the last layer, from the input, whose weights stay as they are."""
 
@@ -131,8 +162,16 @@ class Optimization:
         """Count the steps of the whole training."""
         return self.steps or self.epochs * epoch_steps
 
+    @property
+    def cycle_epochs(self) -> int:
+        """Epochs of each cycle, 0 where there is one alone."""
+        return self.epochs // self.cycles if self.cycles > 1 else 0
+
     def build_optimizer(self, *, epoch_steps: int, batch_size: int) -> keras.Optimizer:
         """Build the optimizer with its schedule.
+
+        Keras asks the schedule for the rate of a step, also where it accumulates
+        several into an update.
 
         Args:
             epoch_steps: steps of an epoch.
@@ -141,9 +180,10 @@ class Optimization:
         schedule = schedules.schedule(
             self.schedule,
             peak=self.peak_rate(batch_size),
-            warmup_steps=int(self.warmup_epochs * epoch_steps) // self.accumulation,
-            total_steps=self.total_steps(epoch_steps) // self.accumulation,
+            warmup_steps=int(self.warmup_epochs * epoch_steps),
+            total_steps=self.total_steps(epoch_steps),
             end=self.end_rate,
+            cycles=self.cycles,
         )
         return optimizers.optimizer(
             self.optimizer,
@@ -176,7 +216,7 @@ class Optimization:
     def __post_init__(self):
         choose("--optimizer", self.optimizer, optimizers.OPTIMIZERS)
         choose("--schedule", self.schedule, schedules.DECAYS)
-        for name in ("epochs", "accumulation"):
+        for name in ("epochs", "accumulation", "cycles"):
             at_least(_flag(name), getattr(self, name), 1)
         for name in (
             *("steps", "base_batch_size", "warmup_epochs", "weight_decay"),
@@ -195,6 +235,28 @@ class Optimization:
                     f"{_flag(name)} must be in [0, 1). Received {value}",
                     "0 switches it off",
                 )
+        if self.cycles > 1:
+            self._check_cycles()
+
+    def _check_cycles(self) -> None:
+        """Refuse cycles that would not end with an epoch, or at all."""
+        if self.steps:
+            raise errors.UsageError(
+                f"--cycles {self.cycles} end with epochs. Received --steps "
+                f"{self.steps}",
+                "say --epochs instead of --steps",
+            )
+        if self.epochs % self.cycles:
+            raise errors.UsageError(
+                f"--cycles must divide --epochs {self.epochs}. Received {self.cycles}",
+                f"set --epochs to a multiple of {self.cycles}",
+            )
+        if self.patience:
+            raise errors.UsageError(
+                f"--patience {self.patience} would stop within one of --cycles "
+                f"{self.cycles}, after each of which the rate is high again",
+                "drop --patience",
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -240,10 +302,12 @@ class Run:
 
 
 # Flags that may change when a run is resumed; they do not change its numbers, but for
-# --epochs and --steps, which extend it.
+# --epochs and --steps, which extend it, and --cycles, which must do so in proportion:
+# the length of a cycle stays.
 FREE_FLAGS = (
     "epochs",
     "steps",
+    "cycles",
     "cache_mb",
     "cache_dir",
     "run",
@@ -253,6 +317,9 @@ FREE_FLAGS = (
     "overwrite",
     "debug",
 )
+
+# Settings in which the members of an ensemble must agree, where an app has them.
+SHARED_BY_MEMBERS = ("class_names", "image_size", "channels", "multi_label")
 
 
 def run_of(config, task: str) -> pathlib.Path:
@@ -302,15 +369,20 @@ def at_least(flag: str, value: float, least: float) -> None:
 
 
 def from_config(kind: type, config: dict):
-    """Rebuild nested dataclasses of flags from what `config.json` holds."""
+    """Rebuild nested dataclasses of flags from what `config.json` holds.
+
+    A flag of a group may stand beside the group: an earlier run knew no such group.
+    """
     values = {}
     for field in dataclasses.fields(kind):
+        if dataclasses.is_dataclass(field.type):
+            group = config | config.get(field.name, {})
+            values[field.name] = from_config(field.type, group)
+            continue
         if field.name not in config:
             continue
         value = config[field.name]
-        if dataclasses.is_dataclass(field.type):
-            value = from_config(field.type, value)
-        elif "Path" in str(field.type) and value is not None:
+        if "Path" in str(field.type) and value is not None:
             value = pathlib.Path(value)
         values[field.name] = value
     return kind(**values)

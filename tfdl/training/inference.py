@@ -16,7 +16,8 @@ def compiled(
 
     Args:
         model: takes one tensor, float32 (batch, height, width, channels).
-        features: whether what the last dense layer sees is wanted as well.
+        features: whether what the last dense layer sees is wanted as well; where there
+            is none, the mean of what the last layer with weights sees.
 
     Returns:
         The function from such a batch to what the model returns, without dropout and
@@ -24,7 +25,7 @@ def compiled(
         and of float32 (batch, features).
 
     Raises:
-        UsageError: features are wanted of a model without a dense layer.
+        UsageError: features are wanted of a model without weights.
     """
     batch = tf.TensorSpec([None, *model.input_shape[1:]], tf.float32)
     if features:
@@ -38,6 +39,15 @@ def compiled(
         return results, tf.cast(seen, tf.float32)
 
     return infer
+
+
+def part_of(model: keras.Model) -> keras.Model:
+    """Return what answers of a model: its `inference_model` if it has one, or itself.
+
+    A model that is trained with more inputs or outputs than it answers with names the
+    other, which shares its layers.
+    """
+    return getattr(model, "inference_model", model)
 
 
 def outputs(
@@ -63,10 +73,15 @@ def outputs(
 
 
 def _with_features(model: keras.Model) -> keras.Model:
+    """Add what the last dense layer sees, or the last convolution, averaged."""
     dense = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
-    if not dense:
+    weighted = [layer for layer in model.layers if layer.weights]
+    if not weighted:
         raise errors.UsageError(
-            f"`model` must have a dense layer to have features. Received {model.name}.",
+            f"`model` must have weights to have features. Received {model.name}.",
             "Ask for its outputs alone.",
         )
-    return keras.Model(model.inputs, [model.output, dense[-1].input])
+    seen = (dense or weighted)[-1].input
+    if len(seen.shape) > 2:  # the map of a fully convolutional model
+        seen = keras.layers.GlobalAveragePooling2D()(seen)
+    return keras.Model(model.inputs, [model.output, seen])

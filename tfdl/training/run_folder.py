@@ -168,12 +168,12 @@ def _agree(path: pathlib.Path, config: dict, defaults: dict, free: set[str]) -> 
     """Refuse to go on with a run of another configuration."""
     if not path.exists():
         return
-    old = flat(defaults) | flat(read_config(path.parent))
-    new = flat(json.loads(json.dumps(config, default=str)))
+    old = _by_flag(defaults) | _by_flag(read_config(path.parent))
+    new = _by_flag(json.loads(json.dumps(config, default=str)))
     differences = [
         f"{name} {old.get(name)} -> {new.get(name)}"
         for name in sorted(old.keys() | new.keys())
-        if old.get(name) != new.get(name) and name.rpartition(".")[2] not in free
+        if old.get(name) != new.get(name) and name not in free
     ]
     if differences:
         raise errors.UsageError(
@@ -181,6 +181,11 @@ def _agree(path: pathlib.Path, config: dict, defaults: dict, free: set[str]) -> 
             + "; ".join(differences),
             "name another --run, or start again with --overwrite",
         )
+
+
+def _by_flag(nested: dict) -> dict:
+    """Leave out which group a flag is in: its name is the same everywhere."""
+    return {name.rpartition(".")[2]: value for name, value in flat(nested).items()}
 
 
 def as_config(settings) -> dict:

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: warm up linearly, then decay."""
+"""Learning-rate schedules: warm up linearly, then decay, once or in cycles."""
 
 import math
 from collections.abc import Callable
@@ -27,29 +27,42 @@ _STEPS = (0.5, 0.75)  # of the decay; He et al. 2016 divide at 32k and 48k of 64
 class WarmUpThenDecay(keras.optimizers.schedules.LearningRateSchedule):
     """Rises linearly from 0 to the peak, then follows a decay down to its end.
 
+    With several cycles the decay begins again at the peak, without another warm-up
+    [Loshchilov & Hutter, 2017; Huang et al., 2017, eq. 2, whose cosine ends at 0].
+
     Args:
         decay: a key of `DECAYS`.
         peak: the learning rate after warm-up.
-        warmup_steps: updates until the peak; 0 starts at the peak.
-        total_steps: updates of the whole training, warm-up included.
+        warmup_steps: steps until the peak; 0 starts at the peak.
+        total_steps: steps of the whole training, warm-up included.
         end: what remains of the peak at the end, as a share in (0, 1].
+        cycles: equal parts of the training, each with a decay of its own; the first
+            includes the warm-up.
     """
 
-    def __init__(self, *, decay, peak, warmup_steps, total_steps, end):
+    def __init__(self, *, decay, peak, warmup_steps, total_steps, end, cycles=1):
         self.decay = decay
         self.peak = peak
         self.warmup_steps = warmup_steps
         self.total_steps = total_steps
         self.end = end
+        self.cycles = cycles
 
     def __call__(self, step):
-        """Return the learning rate, float32 (), of an update, counted from 0."""
-        step = ops.cast(step, "float32")
+        """Return the learning rate, float32 (), of a step, counted from 0."""
+        number, step = step, ops.cast(step, "float32")
+        cycle_steps = self.total_steps // self.cycles
         warm = (step + 1) / max(1, self.warmup_steps)
-        decay_steps = max(1, self.total_steps - self.warmup_steps)
+        decay_steps = max(1, cycle_steps - self.warmup_steps)
         passed = ops.clip((step - self.warmup_steps) / decay_steps, 0.0, 1.0)
         decayed = DECAYS[self.decay](passed, self.end)
-        return self.peak * ops.where(step < self.warmup_steps, warm, decayed)
+        rate = self.peak * ops.where(step < self.warmup_steps, warm, decayed)
+        if self.cycles == 1:
+            return rate
+        # In whole numbers: a quotient of floats may round up to the next cycle.
+        within = ops.mod(ops.cast(number, "int32"), cycle_steps)
+        again = DECAYS[self.decay](ops.cast(within, "float32") / cycle_steps, self.end)
+        return ops.where(step < cycle_steps, rate, self.peak * again)
 
     def get_config(self):
         """Return the constructor's arguments."""
@@ -57,7 +70,13 @@ class WarmUpThenDecay(keras.optimizers.schedules.LearningRateSchedule):
 
 
 def schedule(
-    name: str, *, peak: float, warmup_steps: int, total_steps: int, end: float
+    name: str,
+    *,
+    peak: float,
+    warmup_steps: int,
+    total_steps: int,
+    end: float,
+    cycles: int = 1,
 ) -> WarmUpThenDecay:
     """Build a schedule after checking its arguments.
 
@@ -72,9 +91,14 @@ def schedule(
         raise errors.UsageError(
             f"--end-rate must be in (0, 1]. Received {end}", "0.01 is usual"
         )
-    if not 0 <= warmup_steps <= total_steps:
+    if total_steps % cycles:
         raise errors.UsageError(
-            f"warm-up takes {warmup_steps} of {total_steps} updates",
+            f"{cycles} equal --cycles cannot be made of {total_steps} steps",
+            "choose --epochs that --cycles divides",
+        )
+    if not 0 <= warmup_steps <= total_steps // cycles:
+        raise errors.UsageError(
+            f"warm-up takes {warmup_steps} of {total_steps // cycles} steps",
             "shorten --warmup-epochs or train longer",
         )
     return WarmUpThenDecay(
@@ -83,6 +107,7 @@ def schedule(
         warmup_steps=warmup_steps,
         total_steps=total_steps,
         end=end,
+        cycles=cycles,
     )
 
 

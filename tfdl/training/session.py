@@ -15,6 +15,7 @@ from tfdl import drawing, errors, findings
 from tfdl.training import (
     best,
     diagnostics,
+    ensembles,
     flags,
     inference,
     interruption,
@@ -24,6 +25,7 @@ from tfdl.training import (
     progress,
     replicas,
     run_folder,
+    snapshots,
     strategy,
 )
 
@@ -104,7 +106,8 @@ def train(
             `optimization` and `flags.Run` as `run`.
         folder: of the run.
         feed: the training batches.
-        build: optimizer -> compiled model; called under the strategy.
+        build: optimizer -> compiled model; called under the strategy. It is what is
+            trained; `inference.part_of` it is validated and kept as the best.
         validate: (inference, as `inference.compiled` makes it, check) -> metrics of
             the validation split; calls `check` now and then, and lets through what it
             raises (nothing where there are several workers, which stop together).
@@ -134,6 +137,7 @@ def train(
             **run_folder.as_config(config),
             "class_names": list(class_names),
             "epoch_steps": plan.epoch_steps,
+            **_cycle(optimization),
         },
         defaults=run_folder.as_config(type(config)()),
         free=flags.FREE_FLAGS,
@@ -141,14 +145,13 @@ def train(
         is_chief=strategy.is_chief(where),
     )
     with opened, stops.listening():
-        keeper = best.BestWeights(
-            folder if strategy.is_chief(where) else None, monitor=monitor, mode=mode
-        )
+        own = folder if strategy.is_chief(where) else None
+        keeper = best.BestWeights(own, monitor=monitor, mode=mode)
         bar = progress.ProgressBar(
             console, total_steps=plan.total_steps, batch_size=feed.batch_size
         )
         model = _build(where, optimization, feed, build)
-        infer = inference.compiled(model)
+        infer = inference.compiled(inference.part_of(model))
         if strategy.is_chief(where):
             begin()
         check = (lambda: None) if replicas.has_several_workers(where) else stops.check
@@ -164,6 +167,7 @@ def train(
                     keeper,
                     *_early_stop(optimization.patience, monitor, mode),
                     bar,
+                    *_snapshots(optimization.cycle_epochs, own),
                 ],
                 interrupted=stops,
                 warn=say,
@@ -177,28 +181,50 @@ def train(
 
 
 def restore(
-    kind: type, folder: pathlib.Path, build: Callable[..., keras.Model]
+    kind: type,
+    folder: pathlib.Path,
+    build: Callable[..., keras.Model],
+    join: Callable[..., keras.Model] | None = None,
+    *,
+    number_format: str = "as_trained",
 ) -> tuple:
-    """Rebuild a run's best model.
+    """Rebuild a run's best model, or the ensemble that `ensembles.gather` made of some.
 
     Args:
         kind: the app's dataclass of flags.
         folder: of the run.
         build: (flags, number of classes) -> model.
+        join: (flags, models) -> one model, where the app takes ensembles.
+        number_format: what the model computes in: "float32", "bfloat16", or
+            "as_trained", each member in its own.
 
     Returns:
-        (flags, names of the classes, model with the best weights).
+        (flags, names of the classes, model with its weights); the flags of an ensemble
+        are its first member's.
 
     Raises:
         ModelFileError: there is no run, or its weights are missing or damaged.
+        UsageError: it is an ensemble and there is no `join`.
     """
-    saved = run_folder.read_config(folder)
-    config = flags.from_config(kind, saved)
-    precision.use(config.optimization.precision)
-    names = saved["class_names"]
-    model = build(config, len(names))
-    best.load_weights(model, folder / best.FILE_NAME)
-    return config, names, model
+    configs, models = [], []
+    for saved, weights in ensembles.listed(folder):
+        config, names = flags.from_config(kind, saved), saved["class_names"]
+        trained = config.optimization.precision
+        precision.use(trained if number_format == "as_trained" else number_format)
+        model = build(config, len(names))
+        best.load_weights(model, weights)
+        models.append(model)
+        configs.append(config)
+    if len(models) == 1:
+        return configs[0], names, models[0]
+    if join is None:
+        raise errors.UsageError(
+            f"--run {folder} is an ensemble, which this app does not take",
+            "name one of its members",
+        )
+    if number_format == "as_trained":
+        _console()[1](f"{folder} is an ensemble of {len(models)} models")
+    return configs[0], names, join(configs[0], models)
 
 
 def _begin(seed: int, number_format: str) -> None:
@@ -246,6 +272,18 @@ def _distributed(where, feed: Feed, steps: range):
         return feed.batches(steps, own)
 
     return where.distribute_datasets_from_function(part)
+
+
+def _cycle(optimization: flags.Optimization) -> dict:
+    """Return what config.json holds of cycles: their length may not change."""
+    epochs = optimization.cycle_epochs
+    return {"cycle_epochs": epochs} if epochs else {}
+
+
+def _snapshots(cycle_epochs: int, folder: pathlib.Path | None) -> list:
+    if not cycle_epochs:
+        return []
+    return [snapshots.Snapshots(folder, cycle_epochs=cycle_epochs)]
 
 
 def _early_stop(patience: int, monitor: str, mode: str) -> list:

@@ -3,17 +3,42 @@
 import dataclasses
 import pathlib
 from collections.abc import Callable
-from typing import Literal
+from typing import Annotated, Literal
 
 import keras
 import tyro
 
 from tfdl import errors
-from tfdl.training import precision
+from tfdl.training import ensembles
+
+_Members = Annotated[
+    tuple[pathlib.Path, ...],
+    tyro.conf.arg(
+        help="Runs, .weights.h5 files in them, or their folders of snapshots, whose "
+        "answers are averaged; --run then names a new folder, which becomes the run of "
+        "that ensemble and suffices from then on."
+    ),
+]
+
+
+class _OfRun:
+    """What the verbs have in common."""
+
+    run: pathlib.Path
+    members: tuple[pathlib.Path, ...]
+
+    def opened(self) -> pathlib.Path:
+        """Return the folder of the run, made of its members if some are named.
+
+        Raises:
+            UserError: see `ensembles.gather`.
+        """
+        ensembles.gather(self.run, self.members)
+        return self.run
 
 
 @dataclasses.dataclass(frozen=True)
-class Evaluate:
+class Evaluate(_OfRun):
     """Measure a trained run on one of its splits."""
 
     run: pathlib.Path
@@ -22,6 +47,7 @@ class Evaluate:
     """The examples to measure on."""
     human_error: float | None = None
     """Share that people get wrong; says where the errors of all splits come from."""
+    members: _Members = ()
     debug: bool = False
     """Show the traceback of an error."""
 
@@ -34,7 +60,7 @@ class Evaluate:
 
 
 @dataclasses.dataclass(frozen=True)
-class Predict:
+class Predict(_OfRun):
     """Answer for pictures of your own."""
 
     paths: tyro.conf.Positional[tuple[pathlib.Path, ...]]
@@ -43,12 +69,13 @@ class Predict:
     """Folder of the run."""
     on_bad_data: Literal["error", "skip"] = "error"
     """Refuse broken pictures, or leave up to 5 % of them out."""
+    members: _Members = ()
     debug: bool = False
     """Show the traceback of an error."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Export:
+class Export(_OfRun):
     """Write the model for servers or devices, and prove it."""
 
     run: pathlib.Path
@@ -63,6 +90,7 @@ class Export:
     """Of a tflite file: float16 halves its weights, int8 computes in whole numbers."""
     skip_metric: bool = False
     """Do not measure on the test split, where the data are not at hand."""
+    members: _Members = ()
     debug: bool = False
     """Show the traceback of an error."""
 
@@ -86,14 +114,14 @@ class Export:
             )
 
     def network(
-        self, model: keras.Model, trained: str, build: Callable[[], keras.Model]
+        self, model: keras.Model, trained: str, restore: Callable[..., tuple]
     ) -> keras.Model:
         """Give a model the precision that was asked for.
 
         Args:
             model: of the run.
             trained: the run's precision.
-            build: builds the same model under the precision that is set.
+            restore: `session.restore` of the run; takes `number_format`.
 
         Returns:
             `model`, or another with its weights.
@@ -103,7 +131,4 @@ class Export:
             asked = "float32"
         if asked == trained:
             return model
-        precision.use(asked)
-        other = build()
-        other.set_weights(model.get_weights())
-        return other
+        return restore(number_format=asked)[-1]

@@ -1,0 +1,46 @@
+"""Mish equals Keras's, and runs after a batch norm in a frozen graph."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfdl.layers import activations
+
+
+def test_mish_by_hand():
+    """At 0 it is 0; at 1 it is tanh(log(1 + e)) = tanh(1.31326) = 0.865098."""
+    np.testing.assert_allclose(
+        activations.mish(np.array([0.0, 1.0, 100.0], np.float32)),
+        [0.0, 0.865098, 100.0],
+        rtol=1e-6,
+    )
+
+
+@pytest.mark.parametrize(("dtype", "rtol"), [("float32", 2e-6), ("bfloat16", 3e-2)])
+def test_mish_and_its_gradient_equal_those_of_keras(dtype, rtol):
+    x = tf.cast(tf.linspace(-30.0, 30.0, 601), dtype)
+    found = []
+    for function in (activations.mish, keras.activations.mish):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = function(x)
+        assert y.dtype == dtype
+        gradient = tape.gradient(y, x)
+        found.append((tf.cast(y, "float32"), tf.cast(gradient, "float32")))
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=rtol)
+
+
+def test_mish_after_a_batch_norm_runs_in_a_graph(tmp_path):
+    """TensorFlow 2.21 says of Keras's form that the fusion is not implemented."""
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(4, 3, use_bias=False)(inputs)
+    x = keras.layers.BatchNormalization()(x)
+    model = keras.Model(inputs, keras.layers.Activation(activations.mish)(x))
+    images = np.random.default_rng(0).random((2, 8, 8, 3), np.float32)
+    infer = tf.function(lambda images: model(images, training=False))
+    np.testing.assert_allclose(infer(images), model(images), rtol=1e-5, atol=1e-6)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded(images), model(images))

@@ -1,0 +1,26 @@
+"""Activations in a form that TensorFlow can run everywhere."""
+
+import keras
+from keras import ops
+
+_LARGE = 20.0  # beyond it mish is its argument, to float32's last digit
+
+
+# Keras's loader finds a function in a `.keras` file only if Keras knows its name.
+@keras.saving.register_keras_serializable(package="tfdl")
+def mish(x):
+    """Compute x tanh(log(1 + e^x)) by one exponential [Misra 2020].
+
+    With e = e^x the tangent is e (e + 2) / (e (e + 2) + 2). TensorFlow fuses the other
+    form, which is Keras's, with a batch norm before it into an operation that it does
+    not have for CPUs.
+
+    Args:
+        x: float, of any shape.
+
+    Returns:
+        float of the same shape.
+    """
+    exponential = ops.exp(ops.minimum(x, _LARGE))
+    product = exponential * (exponential + 2.0)
+    return x * (product / (product + 2.0))
