@@ -136,7 +136,7 @@ def export(options: verbs.Export) -> None:
     """Write the best weights for servers or devices, proved against those in memory."""
     restore = functools.partial(session.restore, Config, options.opened(), build, join)
     config, names, model = restore()
-    network = options.network(model, config.optimization.precision, restore)
+    network = options.network(model, restore)
     data, shape = None if options.skip_metric else read(config), model.input_shape[1:]
     path = writing.write(
         options,

@@ -28,7 +28,7 @@ import trainings
 from tfdl.backbones import BACKBONES
 
 SIZE = 224
-ROUNDS = 6
+ROUNDS = 5
 EXPORT_ROUNDS = 9
 CLASSES = 1000
 TORCH = pathlib.Path(__file__).with_name("torch_resnet.py")
@@ -75,7 +75,7 @@ class Row:
     bar: float | None
     peer: str = "keras"
     batch_size: int = 16
-    steps: int = 4
+    steps: int = 3
 
     @property
     def name(self) -> str:

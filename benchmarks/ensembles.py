@@ -28,7 +28,7 @@ from tfdl.training import flags, run_folder
 
 APP = tables.ROOT / "apps" / "classify.py"
 FOLDER = tables.RESULTS / "ensembles"
-TRAINING = ("--preset", "cifar", "--epochs", "50", "--cycles", "5")
+TRAINING = ("--preset", "cifar", "--epochs", "40", "--cycles", "5")
 BASELINE = tables.RESULTS / "cifar_float32.json"  # of classification.py
 NUM_FILES = 200  # that the export is asked about
 

@@ -295,3 +295,56 @@ def test_fine_tuning_starts_from_the_weights_of_another_run(run_app, trained, tm
     flags += ["--weights", run / "best.weights.h5", "--learning-rate", 1e-12]
     assert run_app("train", *flags) == 0
     assert run_app("evaluate", "--run", tmp_path / "tuned") == 0
+
+
+def test_snapshots_of_cycles_become_one_model(run_app, trained, tmp_path):
+    flags = ["--preset", "tiny", "--cache-dir", trained[2], "--run", tmp_path / "run"]
+    assert run_app("train", *flags, "--cycles", 2, "--warmup-epochs", 0) == 0
+    together = ["--run", tmp_path / "both"]
+    members = ["--members", tmp_path / "run" / "snapshots"]
+    assert run_app("evaluate", *together, *members) == 0
+    assert run_app("export", *together, "--base", tmp_path / "exports") == 0
+    measured = json.loads((tmp_path / "both" / "eval" / "metrics.json").read_text())
+    folder = tmp_path / "exports" / "both" / "1"
+    report = json.loads((folder / "assets.extra" / "parity.json").read_text())
+    assert report["metrics"]["served"]["accuracy"] == measured["accuracy"]
+
+    answers = {}
+    images = np.random.default_rng(0).random((3, SIZE, SIZE, 3), np.float32)
+    for name in ("01", "02"):
+        weights = tmp_path / "run" / "snapshots" / f"{name}.weights.h5"
+        alone = ["--run", tmp_path / name, "--members", weights]
+        assert run_app("export", *alone, "--base", tmp_path / "exports") == 0
+        answers[name] = _probabilities(tmp_path / "exports" / name / "1", images)
+    np.testing.assert_allclose(
+        _probabilities(folder, images), np.mean(list(answers.values()), 0), atol=1e-5
+    )
+    assert np.abs(answers["01"] - answers["02"]).max() > 1e-3
+
+
+def _probabilities(folder, images):
+    model = tf.saved_model.load(str(folder))
+    answer = model.signatures["serve_tensor"]
+    return answer(images=tf.constant(images))["probabilities"].numpy()
+
+
+def test_auxiliary_classifiers_are_trained_and_left(run_app, trained, tmp_path):
+    flags = ["--preset", "tiny", "--cache-dir", trained[2], "--run", tmp_path / "run"]
+    flags += ["--model", "googlenet", "--auxiliary", "--width", 0.125]
+    flags += ["--image-size", 80, "--epochs", 1, "--learning-rate", 0.01]
+    assert run_app("train", *flags) == 0
+    assert run_app("evaluate", "--run", tmp_path / "run") == 0
+    assert b"auxiliary" not in (tmp_path / "run" / "best.weights.h5").read_bytes()
+
+
+def test_info_says_what_a_model_costs_and_sees(run_app, tmp_path, capsys):
+    picture = tmp_path / "picture.png"
+    PIL.Image.effect_noise((60, 40), 50).save(picture)
+    flags = ["--model", "resnet18", "--image-size", 224, "--picture", picture]
+    assert run_app("info", *flags, "--out", tmp_path / "out") == 0
+    said = capsys.readouterr().out
+    assert "11,689,512" in said
+    assert "1,814,073,344" in said  # torchvision publishes 1.814 G
+    assert "435" in said
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names >= {"layers.csv", "filters.png", "activations_c5.png"}

@@ -1,4 +1,6 @@
-"""DenseNet: published counts, maps kept, and the logits of keras.applications."""
+"""DenseNet: its depth, maps kept, and the logits of keras.applications."""
+
+import functools
 
 import keras
 import numpy as np
@@ -8,42 +10,13 @@ from tfdl import errors
 from tfdl.backbones import densenet, imagenet
 
 
-def _num_trainable(model):
-    return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
-
-
-@pytest.mark.parametrize(
-    ("depth", "trainable", "total"),
-    [
-        (121, 7_978_856, 8_062_504),
-        (161, 28_681_000, 28_900_936),
-        (169, 14_149_480, 14_307_880),
-        (201, 20_013_928, 20_242_984),
-    ],
-)
-def test_count_is_the_published(depth, trainable, total):
-    """The traps: moving averages, convolutions without biases."""
-    model = densenet.densenet(depth, (224, 224, 3))
-    assert _num_trainable(model) == trainable
-    assert model.count_params() == total
+def test_depth_is_the_number_of_weighted_layers():
     kinds = (keras.layers.Conv2D, keras.layers.Dense)
-    assert sum(isinstance(layer, kinds) for layer in model.layers) == depth
-
-
-@pytest.mark.parametrize(
-    ("depth", "is_bc", "count", "name"),
-    [
-        (100, True, 769_162, "densenet_bc_100_12"),
-        (40, False, 1_019_722, "densenet_40_12"),
-    ],
-)
-def test_cifar_count_is_the_published(depth, is_bc, count, name):
-    """The trap: 10 classes; the paper rounds to 0.8 and 1.0 million."""
-    model = densenet.cifar_densenet(depth, is_bc, (32, 32, 3), 10)
-    assert model.name == name
-    assert _num_trainable(model) == count
-    kinds = (keras.layers.Conv2D, keras.layers.Dense)
-    assert sum(isinstance(layer, kinds) for layer in model.layers) == depth
+    for depth, model in (
+        (121, densenet.densenet(121, (32, 32, 3), 10, width=0.125)),
+        (40, densenet.cifar_densenet(40, False, (32, 32, 3), 10, width=0.25)),
+    ):
+        assert sum(isinstance(layer, kinds) for layer in model.layers) == depth
 
 
 @pytest.mark.parametrize("size", [(224, 224), (320, 256)])
@@ -127,3 +100,19 @@ def test_logits_equal_those_of_keras_applications():
     expected = theirs(keras.applications.densenet.preprocess_input(255 * image))
     scale = np.abs(expected).max()
     np.testing.assert_allclose(ours(image), expected, rtol=0, atol=1e-5 * scale)
+
+
+@pytest.mark.parametrize(
+    ("build", "least"),
+    [
+        (functools.partial(densenet.densenet, 121), 29),
+        (functools.partial(densenet.cifar_densenet, 40, False), 4),
+    ],
+)
+def test_the_smallest_picture_leaves_one_pixel_and_a_smaller_one_is_refused(
+    build, least
+):
+    *_, last = build((least, least, 3), None, width=0.125).output.values()
+    assert last.shape[1:3] == (1, 1)
+    with pytest.raises(errors.UsageError, match=f"at least {least} pixels"):
+        build((64, least - 1, 3), None, width=0.125)

@@ -51,3 +51,26 @@ def test_classifier_is_float32_and_starts_near_zero():
 def test_classifier_refuses_numbers_out_of_range(options, message):
     with pytest.raises(errors.UsageError, match=message):
         ends.classifier(keras.Input((4,)), **options)
+
+
+@pytest.mark.parametrize(
+    ("size", "received"), [((None, None), "None for both"), ((32, None), "for one")]
+)
+def test_an_unknown_size_is_refused_where_one_is_needed(size, received):
+    ends.check_known_size((1, 32), reason="its dense layer")
+    with pytest.raises(errors.UsageError, match=f"for its dense layer.*{received}"):
+        ends.check_known_size(size, reason="its dense layer")
+
+
+def test_a_picture_too_small_is_refused_and_an_unknown_size_is_not():
+    ends.check_size((31, None, 3), 31, name="googlenet")
+    ends.check_size((None, None, 3), 31, name="googlenet")
+    with pytest.raises(errors.UsageError, match=r"31 pixels .* googlenet.*\(None, 30"):
+        ends.check_size((None, 30, 3), 31, name="googlenet")
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.0, float("nan")])
+def test_a_rate_out_of_range_is_refused_by_its_name(rate):
+    with pytest.raises(errors.UsageError, match=rf"`share` must be in .*share={rate}"):
+        ends.check_rate("share", rate)
+    ends.check_rate("share", 0.0)

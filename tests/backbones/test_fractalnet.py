@@ -161,3 +161,9 @@ def test_dilation_and_rates_out_of_range_are_refused():
         fractalnet.fractalnet((32, 32, 3), 10, output_stride=16)
     with pytest.raises(errors.UsageError, match="drop_path_rate=1.0"):
         fractalnet.fractalnet((32, 32, 3), 10, drop_path_rate=1.0)
+
+
+@pytest.mark.parametrize("num_classes", [10, None])
+def test_a_dropout_rate_out_of_range_is_refused(num_classes):
+    with pytest.raises(errors.UsageError, match="`dropout_rate` must .*=1.5"):
+        fractalnet.fractalnet((32, 32, 3), num_classes, dropout_rate=1.5)

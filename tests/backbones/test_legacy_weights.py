@@ -182,7 +182,7 @@ def test_a_file_with_damaged_bytes_loads_or_is_refused(path):
 
 
 def test_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(errors.ModelFileError, match="missing.h5 cannot be read"):
+    with pytest.raises(errors.ModelFileError, match="missing.h5 does not exist"):
         _build(5, tmp_path / "missing.h5")
 
 

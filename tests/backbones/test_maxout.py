@@ -85,6 +85,7 @@ def test_channels_have_two_pieces_and_units_five():
     ("image_shape", "options", "message"),
     [
         ((None, None, 3), {}, "must have a height and a width"),
+        ((7, 32, 3), {}, "at least 8 pixels"),
         (SHAPE, {"output_stride": 4}, "output_stride=4"),
         (SHAPE, {"dropout_rate": 1.0}, "dropout_rate=1.0"),
         (SHAPE, {"drop_path_rate": 0.1}, "drop_path_rate=0.1"),

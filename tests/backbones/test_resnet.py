@@ -1,4 +1,4 @@
-"""ImageNet's residual networks: counts, dilation, and a forward pass in NumPy."""
+"""ImageNet's residual networks: depth, dilation, and a forward pass in NumPy."""
 
 import keras
 import numpy as np
@@ -7,34 +7,6 @@ import pytest
 from tfdl import errors
 from tfdl.backbones import resnet
 from tfdl.layers import receptive_field
-
-
-def _multiply_adds(model):
-    """Sum over convolutions and dense layers, biases and norms left out."""
-    total = 0
-    for layer in model.layers:
-        if isinstance(layer, (keras.layers.Conv2D, keras.layers.Dense)):
-            positions = np.prod(layer.output.shape[1:-1])  # 1 of a dense layer
-            total += positions * np.prod(layer.kernel.shape)
-    return total
-
-
-@pytest.mark.parametrize(
-    ("depth", "count", "num_averages", "giga_multiply_adds"),
-    [
-        (18, 11_689_512, 9_600, 1.814),
-        (34, 21_797_672, 17_024, 3.664),
-        (50, 25_557_032, 53_120, 4.089),
-        (101, 44_549_160, 105_344, 7.801),
-        (152, 60_192_808, 151_424, 11.514),
-    ],
-)
-def test_counts_are_the_published(depth, count, num_averages, giga_multiply_adds):
-    """The traps: trainable parameters only, and convolutions without biases."""
-    model = resnet.resnet(depth, (224, 224, 3))
-    assert sum(np.prod(weight.shape) for weight in model.trainable_weights) == count
-    assert model.count_params() == count + num_averages
-    assert _multiply_adds(model) == pytest.approx(giga_multiply_adds * 1e9, rel=0.005)
 
 
 @pytest.mark.parametrize(("depth", "first_projection"), [(34, 3), (101, 2)])

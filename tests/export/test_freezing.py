@@ -1,7 +1,11 @@
+import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from tfdl.export import freezing
+from tfdl.layers import fractional_pooling, local_response
+from tfdl.training import inference
 
 
 def nodes_of(function):
@@ -66,3 +70,32 @@ def test_branches_and_loops_may_read_variables():
     scale.assign([0.0, 0.0])  # a constant by now
     assert frozen(rows).numpy().tolist() == [[2.0, 3.0], [9.0, 11.0]]
     assert not [node for node in nodes_of(frozen) if node.op == "ReadVariableOp"]
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        local_response.LocalResponseNormalization(),
+        fractional_pooling.FractionalMaxPooling2D(),
+    ],
+    ids=lambda layer: layer.name,
+)
+def test_what_has_a_gradient_of_its_own_is_saved(layer, tmp_path):
+    """To save such a gradient TensorFlow needs tensors of the network in memory."""
+    inputs = keras.Input((8, 8, 4))
+    x = layer(keras.layers.Conv2D(4, 3, padding="same")(inputs))
+    infer = inference.compiled(keras.Model(inputs, x))
+    frozen = freezing.freeze(infer)
+    images = tf.random.stateless_uniform([2, 8, 8, 4], [0, 1])
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 8, 8, 4], tf.float32, "images")])
+    def serve(images):
+        return {"maps": frozen(images)}
+
+    module = tf.Module()
+    module.serve = serve
+    tf.saved_model.save(module, str(tmp_path), signatures={"serving_default": serve})
+    loaded = tf.saved_model.load(str(tmp_path)).signatures["serving_default"]
+    np.testing.assert_allclose(
+        loaded(images=images)["maps"], infer(images), rtol=1e-5, atol=1e-6
+    )

@@ -1,7 +1,8 @@
-"""Mish equals Keras's, and runs after a batch norm in a frozen graph."""
+"""Mish equals Keras's and runs after a batch norm in a graph; tanh is the paper's."""
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from tfdl.layers import activations
@@ -48,3 +49,21 @@ def test_mish_after_a_batch_norm_runs_in_a_graph(tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(loaded(images), model(images))
+
+
+def test_scaled_tanh_is_that_of_appendix_a():
+    """f(1) = 1, f(-1) = -1, and the second derivative is largest at 1."""
+    np.testing.assert_allclose(
+        activations.scaled_tanh(np.array([-100.0, -1.0, 0.0, 1.0], np.float32)),
+        [-1.7159, -1.0, 0.0, 1.0],
+        rtol=1e-5,
+    )
+    x = tf.linspace(0.0, 3.0, 301)
+    with tf.GradientTape() as outer:
+        outer.watch(x)
+        with tf.GradientTape() as inner:
+            inner.watch(x)
+            y = activations.scaled_tanh(x)
+        slope = inner.gradient(y, x)
+    curvature = np.abs(outer.gradient(slope, x))
+    assert x[curvature.argmax()].numpy() == pytest.approx(1, abs=0.02)

@@ -51,24 +51,14 @@ def test_a_shared_layer_has_its_parameters_once_and_its_work_each_time():
 
 
 @pytest.mark.parametrize(
-    ("name", "image_size", "published"),
-    [
-        ("alexnet_torchvision", 224, 0.714),
-        ("googlenet_bn", 224, 1.498),
-        ("inception_v3", 299, 5.713),
-        ("resnet18", 224, 1.814),
-        ("resnet50", 224, 4.089),
-        ("resnext50_32x4d", 224, 4.230),
-        ("densenet121", 224, 2.834),
-        ("squeezenet1_0", 224, 0.819),
-        ("squeezenet1_1", 224, 0.349),
-        ("mobilenet_v2", 224, 0.301),
-        ("efficientnet_b0", 224, 0.386),
-    ],
+    ("name", "published"), [("squeezenet1_1", 0.349), ("mobilenet_v2", 0.301)]
 )
-def test_multiply_adds_are_torchvisions(name, image_size, published):
-    """Published in thousands of millions; the parameters are Keras's own count."""
-    model = BACKBONES[name]((image_size, image_size, 3), 1000)
+def test_multiply_adds_are_torchvisions(name, published):
+    """Published in thousands of millions; the parameters are Keras's own count.
+
+    The backbones' table of published numbers has the other models.
+    """
+    model = BACKBONES[name]((224, 224, 3), 1000)
     total = cost.total(cost.of_layers(model))
     assert total.multiply_adds == pytest.approx(published * 1e9, rel=2e-3)
     assert total.parameters == model.count_params()

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import shutil
 
@@ -6,7 +7,7 @@ import numpy as np
 import pytest
 
 from tfdl import errors
-from tfdl.training import best, ensembles, run_folder
+from tfdl.training import best, ensembles, flags, run_folder
 
 
 def model(value):
@@ -124,6 +125,11 @@ def test_an_ensemble_is_no_member(runs, tmp_path):
         ({"class_names": ("dog", "cat")}, "class_names"),
         ({"channels": 1}, "channels"),
         ({"multi_label": True}, "multi_label"),
+        ({"source": "folder:others"}, "source"),
+        ({"num_examples": 96}, "num_examples"),
+        ({"test_fraction": 0.2}, "test_fraction"),
+        ({"validation_fraction": 0.2}, "validation_fraction"),
+        ({"train_dev_fraction": 0.2}, "train_dev_fraction"),
     ],
 )
 def test_a_member_of_other_pictures_or_classes_is_named(runs, tmp_path, other, name):
@@ -132,6 +138,36 @@ def test_a_member_of_other_pictures_or_classes_is_named(runs, tmp_path, other, n
         ensembles.gather(tmp_path / "new", [*runs, third])
     assert name in caught.value.remedy
     assert not (tmp_path / "new").exists()
+
+
+def test_a_member_that_was_tested_on_what_trained_another_is_refused(tmp_path):
+    """As `train` writes the settings: nested, under the names of fields."""
+    folders = []
+    for name, data in (("one", flags.Data("folder:a")), ("two", flags.Data("mnist:b"))):
+        settings = {"data": dataclasses.asdict(data)}
+        folders.append(run(tmp_path / name, 1.0, **settings))
+    with pytest.raises(errors.UsageError, match="two.*has source mnist:b, but .*one"):
+        ensembles.gather(tmp_path / "new", folders)
+
+
+def test_a_member_from_before_there_was_a_flag_had_its_default(runs, tmp_path):
+    third = run(tmp_path / "third", 3.0, train_dev_fraction=0.0)
+    ensembles.gather(tmp_path / "new", [*runs, third])
+    assert kernels(tmp_path / "new") == [1.0, 2.0, 3.0]
+
+
+def test_what_a_kill_left_half_written_is_no_member(runs, tmp_path):
+    (runs[0] / "snapshots" / ".tmp-03.weights.h5").write_bytes(b"half")
+    ensembles.gather(tmp_path / "new", [runs[0] / "snapshots"])
+    assert kernels(tmp_path / "new") == [1.1, 1.2]
+
+
+def test_snapshots_are_in_the_order_of_their_numbers(runs, tmp_path):
+    for number in (99, 100, 101):
+        path = runs[0] / "snapshots" / f"{number}.weights.h5"
+        best.save_weights(model(number), path)
+    ensembles.gather(tmp_path / "new", [runs[0] / "snapshots"])
+    assert kernels(tmp_path / "new") == [1.1, 1.2, 99.0, 100.0, 101.0]
 
 
 def test_a_damaged_member_is_named(runs, tmp_path):

@@ -80,6 +80,15 @@ def test_features_of_a_fully_convolutional_model_are_the_mean_of_its_last_map():
     )
 
 
+def test_features_do_not_depend_on_the_precision_that_is_set_later():
+    inputs = keras.Input((4, 4, 1))
+    network = keras.Model(inputs, keras.layers.Conv2D(3, 3, name="last")(inputs))
+    _, expected = inference.compiled(network, features=True)(IMAGES)
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    _, features = inference.compiled(network, features=True)(IMAGES)
+    np.testing.assert_array_equal(features, expected)
+
+
 def test_what_answers_of_a_model_is_what_it_names_or_itself():
     network = model()
     assert inference.part_of(network) is network

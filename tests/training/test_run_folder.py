@@ -103,6 +103,19 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path, overwrite, name):
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_an_ensemble_is_called_one_and_left_alone(tmp_path, overwrite):
+    (tmp_path / "members").mkdir()
+    (tmp_path / "config.json").write_text("{}")
+    with (
+        pytest.raises(errors.UsageError, match="is an ensemble") as caught,
+        opened(tmp_path, overwrite=overwrite),
+    ):
+        pytest.fail("it was opened")
+    assert caught.value.remedy
+    assert {path.name for path in tmp_path.iterdir()} == {"config.json", "members"}
+
+
 def test_what_check_and_a_killed_start_leave_does_not_occupy_the_folder(tmp_path):
     (tmp_path / "check").mkdir()
     (tmp_path / ".tmp-config.json").write_text("{")

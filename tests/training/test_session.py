@@ -373,7 +373,7 @@ def test_an_ensemble_of_snapshots_comes_back_as_their_mean(cycled, tmp_path, cap
 def test_an_ensemble_is_not_trained(cycled, tmp_path):
     folder = tmp_path / "ensemble"
     ensembles.gather(folder, [cycled / "snapshots"])
-    with pytest.raises(errors.UsageError, match="is no run, and it is not empty"):
+    with pytest.raises(errors.UsageError, match="is an ensemble of models"):
         train(folder, config(epochs=4, cycles=2, **CYCLES))
 
 

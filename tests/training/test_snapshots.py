@@ -2,7 +2,9 @@ import hashlib
 
 import keras
 import numpy as np
+import pytest
 
+from tfdl import errors
 from tfdl.training import best, optimizers, snapshots
 
 
@@ -69,6 +71,13 @@ def test_a_worker_that_is_not_the_chief_writes_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     trained(None, epochs=range(2), cycle_epochs=1)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_made_is_named_with_a_remedy(tmp_path):
+    (tmp_path / "snapshots").write_text("in the way")
+    with pytest.raises(errors.ResourceError, match="snapshots cannot be made") as found:
+        trained(tmp_path, epochs=range(1), cycle_epochs=1)
+    assert found.value.remedy
 
 
 def test_nothing_of_it_is_saved_with_a_checkpoint(tmp_path):

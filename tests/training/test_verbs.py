@@ -58,9 +58,39 @@ def test_an_exports_precision_is_the_runs_unless_another_is_asked_for(
 
     model = restore(number_format=trained)[-1]
     options = verbs.Export(run=pathlib.Path("run"), **values)
-    network = options.network(model, trained, restore)
+    network = options.network(model, restore)
     assert network.layers[-1].compute_dtype == computed
     assert (network is model) == (trained == computed)
+
+
+@pytest.mark.parametrize(
+    ("values", "computed"),
+    [
+        ({}, {"float32", "bfloat16"}),
+        ({"format": "tflite"}, {"float32"}),
+        ({"precision": "float32"}, {"float32"}),
+        ({"precision": "bfloat16"}, {"bfloat16"}),
+    ],
+)
+@pytest.mark.parametrize("trained", [("float32", "bfloat16"), ("bfloat16", "float32")])
+def test_all_members_of_an_ensemble_get_the_precision_that_is_asked_for(
+    monkeypatch, values, computed, trained
+):
+    monkeypatch.setattr(precision, "_has_bfloat16", lambda: True)
+
+    def restore(*, number_format):
+        inputs = keras.Input((2,))
+        outputs = []
+        for own in trained:
+            precision.use(own if number_format == "as_trained" else number_format)
+            outputs.append(keras.layers.Dense(1)(inputs))
+        return "flags", "names", keras.Model(inputs, outputs)
+
+    model = restore(number_format="as_trained")[-1]
+    options = verbs.Export(run=pathlib.Path("run"), **values)
+    network = options.network(model, restore)
+    members = [each for each in network.layers if isinstance(each, keras.layers.Dense)]
+    assert {each.compute_dtype for each in members} == computed
 
 
 @pytest.mark.parametrize("kind", [verbs.Evaluate, verbs.Predict, verbs.Export])

@@ -39,6 +39,7 @@ from tfdl.backbones import (
     fractalnet,
     fractional,
     googlenet,
+    inception_resnet_v2,
     inception_v3,
     lenet,
     maxout,
@@ -52,11 +53,13 @@ from tfdl.backbones import (
     squeezenet,
     vgg,
     wide_resnet,
+    xception,
     zfnet,
 )
 
 BACKBONES = {
     "lenet5": lenet.lenet5,
+    "lenet5_1998": lenet.lenet5_1998,
     "alexnet": partial(alexnet.alexnet, "alexnet"),
     "alexnet_grouped": partial(alexnet.alexnet, "alexnet_grouped"),
     "alexnet_torchvision": partial(alexnet.alexnet, "alexnet_torchvision"),
@@ -74,6 +77,8 @@ BACKBONES = {
     "googlenet": googlenet.googlenet,
     "googlenet_bn": googlenet.googlenet_bn,
     "inception_v3": inception_v3.inception_v3,
+    "inception_resnet_v2": inception_resnet_v2.inception_resnet_v2,
+    "xception": xception.xception,
     "resnet18": partial(resnet.resnet, 18),
     "resnet34": partial(resnet.resnet, 34),
     "resnet50": partial(resnet.resnet, 50),

@@ -7,11 +7,11 @@ belong to pictures of 224 pixels: the first dense layer grows with the picture.
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import keras
 
-from tfdl import errors
 from tfdl.backbones import ends, weights as weights_file
 from tfdl.layers import blocks, local_response
 
@@ -70,12 +70,12 @@ def alexnet(
     picture / stride: 55, 27, 13 and 6 for 224.
 
     Deviations from the paper: mean and deviation per channel instead of the mean
-    picture; He initialisation (see `dense_layers`) and biases of zero; with "alexnet",
+    picture; He initialisation (see `classifier`) and biases of zero; with "alexnet",
     one tower, whose second, fourth and fifth convolution see all channels. With
     "alexnet_torchvision" dropout comes after the hidden layers, as in the paper, and
     not before them; a last map of another size than 6 x 6 is brought to it by averages,
-    as there, so that its weights fit every picture. In the others the first dense layer
-    grows with the map.
+    as there, so that its weights fit every picture of a known size. In the others the
+    first dense layer grows with the map.
 
     `variant` is "alexnet", "alexnet_grouped" (the paper's) or "alexnet_torchvision".
     The other arguments are those of every backbone, see `tfdl.backbones`; pictures have
@@ -93,20 +93,17 @@ def alexnet(
     table = VARIANTS[variant]
     ends.refuse_drop_path(drop_path_rate, name=variant)
     ends.check_output_stride(output_stride, (32,))
-    check_size(image_shape, MIN_SIZE)
+    ends.check_size(image_shape, MIN_SIZE, name=variant)
     inputs, x = ends.image_input(image_shape, mean=IMAGENET_MEAN, std=IMAGENET_STD)
     features = _feature_maps(x, table, width, spatial_dropout_rate)
     return ends.model(
         variant,
         inputs,
         features,
-        lambda: ends.classifier(
-            dense_layers(
-                _resized(features["c5"], table.pooled_size),
-                [blocks.scaled(units, width) for units in HIDDEN_UNITS],
-                dropout_rate=dropout_rate,
-            ),
+        lambda: classifier(
+            _resized(features["c5"], table.pooled_size),
             num_classes,
+            width=width,
             dropout_rate=dropout_rate,
         ),
         num_classes=num_classes,
@@ -114,66 +111,43 @@ def alexnet(
     )
 
 
-def check_size(image_shape: Sequence[int | None], min_size: int) -> None:
-    """Refuse a picture that the strides and poolings leave nothing of.
-
-    Raises:
-        errors.UsageError: if a known side is shorter than `min_size` pixels.
-    """
-    known = [size for size in image_shape[:2] if size is not None]
-    if min(known, default=min_size) < min_size:
-        raise errors.UsageError(
-            f"`image_shape` must have at least {min_size} pixels on each side. "
-            f"Received image_shape={tuple(image_shape)}.",
-            "Give larger pictures, or choose a network of small ones, such as "
-            "cifar_resnet20.",
-        )
-
-
-def dense_layers(
-    x: keras.KerasTensor, units: Sequence[int], *, dropout_rate: float
+def classifier(
+    x: keras.KerasTensor, num_classes: int, *, width: float, dropout_rate: float
 ) -> keras.KerasTensor:
-    """Flatten the map and add the hidden dense layers, with dropout between them.
+    """Flatten the map, add two hidden dense layers with dropout, and the last one.
 
-    The dropout after the last one is `ends.classifier`'s. That layer starts from a
-    tenth of He's deviation, since nothing normalises and every max-pooling raises the
-    values: then the first loss is close to log(num_classes).
+    The hidden layers start from He's deviation, the second from a tenth of it, since
+    nothing normalises and every max-pooling raises the values: then the first loss is
+    close to log(num_classes).
 
     Args:
         x: float (batch, height, width, channels), the sizes known.
-        units: of each layer.
-        dropout_rate: in [0, 1).
+        num_classes: number of logits, at least 1.
+        width: factor on the number of hidden units.
+        dropout_rate: after each hidden layer, in [0, 1).
 
     Returns:
-        float (batch, units[-1]), >= 0.
+        Logits, float32 (batch, num_classes).
 
     Raises:
-        errors.UsageError: if a size is unknown, or the rate out of its range.
+        errors.UsageError: if a size is unknown, or a number out of its range.
     """
-    if None in x.shape[1:]:
-        raise errors.UsageError(
-            "`image_shape` must have a height and a width for the dense layers. "
-            "Received None.",
-            "Give a size, such as (224, 224, 3).",
-        )
-    if not 0 <= dropout_rate < 1:
-        raise errors.UsageError(
-            f"`dropout_rate` must be in [0, 1). Received dropout_rate={dropout_rate}.",
-            "Give 0 for no dropout.",
-        )
+    ends.check_known_size(x.shape[1:3], reason="the dense layers")
+    ends.check_classifier(num_classes, dropout_rate=dropout_rate)
     x = keras.layers.Flatten(name=f"{weights_file.CLASSIFIER}_flatten")(x)
-    for number, num_units in enumerate(units, start=1):
+    for number, units in enumerate(HIDDEN_UNITS, start=1):
         name = f"{weights_file.CLASSIFIER}_fc{number}"
         if number > 1 and dropout_rate:
             x = keras.layers.Dropout(dropout_rate, name=f"{name}_dropout")(x)
-        scale = 2.0 if number < len(units) else 0.02  # of the variance; He's is 2
+        is_last = number == len(HIDDEN_UNITS)
+        scale = 0.02 if is_last else 2.0  # of the variance; He's is 2
         x = keras.layers.Dense(
-            num_units,
+            blocks.scaled(units, width),
             activation="relu",
             kernel_initializer=keras.initializers.VarianceScaling(scale),
             name=name,
         )(x)
-    return x
+    return ends.classifier(x, num_classes, dropout_rate=dropout_rate)
 
 
 def _feature_maps(x, variant, width, spatial_dropout_rate):
@@ -182,27 +156,21 @@ def _feature_maps(x, variant, width, spatial_dropout_rate):
         for channels in variant.channels
     )
     groups, maps = variant.groups, {}
-
-    def keep(x, name):
-        maps[name] = blocks.spatial_dropout(x, spatial_dropout_rate, name=name)
-        return maps[name]
-
+    convolution = functools.partial(blocks.convolution, activation="relu")
+    dropout = functools.partial(blocks.spatial_dropout, rate=spatial_dropout_rate)
     x = keras.layers.ZeroPadding2D((variant.padding, variant.padding), name="pad")(x)
-    x = _convolution(x, first, 11, strides=4, padding="valid", name="conv1")
-    x = keep(_normalized(x, variant, name="norm1"), "c2")
+    x = convolution(x, first, 11, strides=4, padding="valid", name="conv1")
+    x = maps["c2"] = dropout(_normalized(x, variant, name="norm1"), name="c2")
     x = _overlapping_pool(x, name="pool1")
-    x = _convolution(x, second, 5, groups=groups, name="conv2")
-    x = keep(_normalized(x, variant, name="norm2"), "c3")
+    x = convolution(x, second, 5, groups=groups, name="conv2")
+    x = maps["c3"] = dropout(_normalized(x, variant, name="norm2"), name="c3")
     x = _overlapping_pool(x, name="pool2")
-    x = _convolution(x, third, 3, name="conv3")
-    x = _convolution(x, fourth, 3, groups=groups, name="conv4")
-    x = keep(_convolution(x, fifth, 3, groups=groups, name="conv5"), "c4")
-    keep(_overlapping_pool(x, name="pool5"), "c5")
+    x = convolution(x, third, 3, name="conv3")
+    x = convolution(x, fourth, 3, groups=groups, name="conv4")
+    x = convolution(x, fifth, 3, groups=groups, name="conv5")
+    x = maps["c4"] = dropout(x, name="c4")
+    maps["c5"] = dropout(_overlapping_pool(x, name="pool5"), name="c5")
     return maps
-
-
-def _convolution(x, filters, kernel_size, **options):
-    return blocks.convolution(x, filters, kernel_size, activation="relu", **options)
 
 
 def _overlapping_pool(x, *, name):

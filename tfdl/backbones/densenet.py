@@ -24,6 +24,8 @@ IMAGENET_BLOCKS = {
     201: (32, (6, 12, 48, 32)),
 }
 CIFAR_GROWTH_RATE = 12
+# Pixels; of fewer, nothing is left for the last pooling.
+MIN_SIZE, CIFAR_MIN_SIZE = 29, 4
 BOTTLENECK = 4  # channels of a 1 x 1 convolution, in growth rates; section 3
 COMPRESSION = 0.5  # share of the channels that a transition keeps; section 3
 EPSILON = 1.001e-5  # of keras.applications
@@ -57,8 +59,8 @@ def densenet(
     options.
 
     `depth` is 121, 161, 169 or 201. The other arguments are those of every backbone,
-    see `tfdl.backbones`; `output_stride` is 32, `drop_path_rate` 0. There are ImageNet
-    weights for all but 161.
+    see `tfdl.backbones`; pictures have at least 29 pixels, `output_stride` is 32,
+    `drop_path_rate` 0. There are ImageNet weights for all but 161.
 
     Returns:
         The model; logits float32 (batch, num_classes), or {"c1", ..., "c5"}.
@@ -69,6 +71,7 @@ def densenet(
     name = f"densenet{depth}"
     ends.refuse_drop_path(drop_path_rate, name=name)
     ends.check_output_stride(output_stride, (32,))
+    ends.check_size(image_shape, MIN_SIZE, name=name)
     growth_rate, num_layers = IMAGENET_BLOCKS[depth]
     growth_rate = blocks.scaled(growth_rate, width)
     inputs, x = ends.image_input(image_shape, mean=IMAGENET_MEAN, std=IMAGENET_STD)
@@ -89,8 +92,7 @@ def densenet(
         num_layers,
         growth_rate,
         first_level=2,
-        has_bottleneck=True,
-        compression=COMPRESSION,
+        is_bc=True,
         normalization=normalization,
         spatial_dropout_rate=spatial_dropout_rate,
     )
@@ -142,6 +144,7 @@ def cifar_densenet(
     name = f"densenet_bc_{depth}_12" if is_bc else f"densenet_{depth}_12"
     ends.refuse_drop_path(drop_path_rate, name=name)
     ends.check_output_stride(output_stride, (4, 8, 16, 32))
+    ends.check_size(image_shape, CIFAR_MIN_SIZE, name=name)
     growth_rate = blocks.scaled(CIFAR_GROWTH_RATE, width)
     filters = 2 * growth_rate if is_bc else blocks.scaled(16, width)
     inputs, x = ends.image_input(image_shape, mean=CIFAR_MEAN, std=CIFAR_STD)
@@ -153,8 +156,7 @@ def cifar_densenet(
         (_layers_per_block(depth, is_bc=is_bc),) * 3,
         growth_rate,
         first_level=1,
-        has_bottleneck=is_bc,
-        compression=COMPRESSION if is_bc else 1,
+        is_bc=is_bc,
         normalization=normalization,
         spatial_dropout_rate=spatial_dropout_rate,
     )
@@ -203,10 +205,9 @@ def _dense_blocks(
     growth_rate,
     *,
     first_level,
-    compression,
+    is_bc,
     normalization,
     spatial_dropout_rate,
-    **options,
 ):
     """Add the blocks, transitions between them, and each block's map to `features`."""
     for index, layers in enumerate(num_layers):
@@ -215,14 +216,14 @@ def _dense_blocks(
             x = _dense_layer(
                 x,
                 growth_rate,
+                has_bottleneck=is_bc,
                 normalization=normalization,
                 name=f"{name}_block{layer + 1}",
-                **options,
             )
         x = _norm_relu(x, normalization=normalization, name=name)
         x = features[name] = blocks.spatial_dropout(x, spatial_dropout_rate, name=name)
         if index + 1 < len(num_layers):
-            filters = int(x.shape[-1] * compression)
+            filters = int(x.shape[-1] * (COMPRESSION if is_bc else 1))
             x = blocks.convolution(x, filters, 1, use_bias=False, name=f"{name}_conv")
             x = keras.layers.AveragePooling2D(2, name=f"{name}_pool")(x)
     return x

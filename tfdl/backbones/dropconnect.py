@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 import keras
 
-from tfdl import errors
 from tfdl.backbones import cifar_resnet, ends
 from tfdl.backbones.weights import CLASSIFIER
 from tfdl.layers import blocks, drop_connect
@@ -34,7 +33,7 @@ def dropconnect_cifar(
 ) -> keras.Model:
     """Build three 5 x 5 convolutions with pooling and a dense layer of 64 units.
 
-    The first of the paper's two networks for CIFAR-10 (table 5), the one without local
+    The first of the paper's two networks for CIFAR-10, the one without local
     response normalisation: the convolutions are those of cuda-convnet's
     "layers-80sec.cfg", and the weights of the dense layer are dropped in training, for
     each picture others (`drop_connect.DropConnect`). The last layer keeps its weights.
@@ -89,17 +88,9 @@ def dropconnect_cifar(
 
 
 def _dense(x, units, rate):
-    if None in x.shape[1:]:
-        raise errors.UsageError(
-            "`image_shape` must have a height and a width for the dense layer of "
-            "dropconnect_cifar. Received None.",
-            "Give a size, such as (32, 32, 3).",
-        )
-    if not 0 <= rate < 1:
-        raise errors.UsageError(
-            f"`dropout_rate` must be in [0, 1). Received dropout_rate={rate}.",
-            "Give 0 to keep every weight.",
-        )
+    reason = "the dense layer of dropconnect_cifar"
+    ends.check_known_size(x.shape[1:3], reason=reason)
+    ends.check_rate("dropout_rate", rate)
     x = keras.layers.Flatten(name=f"{CLASSIFIER}_flatten")(x)
     return drop_connect.DropConnect(
         units,

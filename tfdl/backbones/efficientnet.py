@@ -92,47 +92,25 @@ def efficientnet(
     """
     ends.check_output_stride(output_stride, (32,))
     width, depth = width * SCALES[variant][0], SCALES[variant][1]
-    rates = iter(_drop_path_rates(drop_path_rate, depth))
     inputs, x = ends.image_input(image_shape, mean=IMAGENET_MEAN, std=IMAGENET_STD)
-    options = {
-        "normalization": normalization,
-        "epsilon": EPSILON,
-        "padding": "same",
-        "activation": "silu",
-    }
-    x = blocks.conv_norm_activation(
+    features = _features(
         x,
-        mobilenet_v2.rounded_channels(STEM_CHANNELS, width),
-        3,
-        strides=2,
-        name="stem",
-        **options,
+        width,
+        depth,
+        spatial_dropout_rate=spatial_dropout_rate,
+        drop_path_rate=drop_path_rate,
+        normalization=normalization,
+        epsilon=EPSILON,
+        padding="same",
+        activation="silu",
     )
-    features, numbers = {}, itertools.count(1)
-    for index, stages in enumerate(STAGES):
-        name = f"c{index + 1}"
-        for place, stage in enumerate(stages):
-            strides = 2 if index > 0 and place == 0 else 1
-            prefix = f"stage{next(numbers)}"
-            x = _stage(
-                x,
-                stage,
-                width=width,
-                depth=depth,
-                strides=strides,
-                drop_path_rates=rates,
-                name=prefix,
-                **options,
-            )
-        if name == "c5":
-            filters = mobilenet_v2.rounded_channels(TOP_CHANNELS, width)
-            x = blocks.conv_norm_activation(x, filters, 1, name="top", **options)
-        x = features[name] = blocks.spatial_dropout(x, spatial_dropout_rate, name=name)
     return ends.model(
         f"efficientnet_b{variant}",
         inputs,
         features,
-        lambda: ends.classifier(ends.pooled(x), num_classes, dropout_rate=dropout_rate),
+        lambda: ends.classifier(
+            ends.pooled(features["c5"]), num_classes, dropout_rate=dropout_rate
+        ),
         num_classes=num_classes,
         weights=weights,
         published=published(variant),
@@ -171,6 +149,39 @@ def _name_of(name):
     layer = layer.replace("norm", "bn").replace("depthwise", "dwconv")
     layer = layer.replace("squeeze", "se_reduce").replace("excite", "se_expand")
     return f"block{stage.removeprefix('stage')}{letter}_{layer}"
+
+
+def _features(x, width, depth, *, spatial_dropout_rate, drop_path_rate, **options):
+    rates = iter(_drop_path_rates(drop_path_rate, depth))
+    x = blocks.conv_norm_activation(
+        x,
+        mobilenet_v2.rounded_channels(STEM_CHANNELS, width),
+        3,
+        strides=2,
+        name="stem",
+        **options,
+    )
+    features, numbers = {}, itertools.count(1)
+    for index, stages in enumerate(STAGES):
+        name = f"c{index + 1}"
+        for place, stage in enumerate(stages):
+            strides = 2 if index > 0 and place == 0 else 1
+            prefix = f"stage{next(numbers)}"
+            x = _stage(
+                x,
+                stage,
+                width=width,
+                depth=depth,
+                strides=strides,
+                drop_path_rates=rates,
+                name=prefix,
+                **options,
+            )
+        if name == "c5":
+            filters = mobilenet_v2.rounded_channels(TOP_CHANNELS, width)
+            x = blocks.conv_norm_activation(x, filters, 1, name="top", **options)
+        x = features[name] = blocks.spatial_dropout(x, spatial_dropout_rate, name=name)
+    return features
 
 
 def _num_blocks(blocks_in_b0, depth):

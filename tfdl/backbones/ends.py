@@ -66,6 +66,62 @@ def check_output_stride(output_stride: int, choices: Sequence[int]) -> None:
         )
 
 
+def check_size(image_shape: Sequence[int | None], least: int, *, name: str) -> None:
+    """Refuse a picture that a model's strides and poolings leave nothing of.
+
+    Args:
+        image_shape: (height, width, channels).
+        least: of the sides' pixels; an unknown side may have as many.
+        name: of the model.
+
+    Raises:
+        errors.UsageError: if a known side is shorter.
+    """
+    known = [size for size in image_shape[:2] if size is not None]
+    if min(known, default=least) < least:
+        raise errors.UsageError(
+            f"`image_shape` must have at least {least} pixels on each side for {name}. "
+            f"Received image_shape={tuple(image_shape)}.",
+            "Give larger pictures, or choose a network of small ones, such as "
+            "cifar_resnet20.",
+        )
+
+
+def check_known_size(size: Sequence[int | None], *, reason: str) -> None:
+    """Refuse an unknown height or width where a model depends on them.
+
+    Args:
+        size: (height, width) of the picture, or of a map, which has those it knows.
+        reason: what needs them, such as "the dense layers of maxout_cifar".
+
+    Raises:
+        errors.UsageError: if one is None.
+    """
+    if None in size:
+        raise errors.UsageError(
+            f"`image_shape` must have a height and a width for {reason}. Received "
+            f"None for {'both' if set(size) == {None} else 'one'}.",
+            "Give three numbers, such as (224, 224, 3).",
+        )
+
+
+def check_rate(name: str, rate: float) -> None:
+    """Refuse a share of values to drop that leaves nothing, or is none.
+
+    Args:
+        name: of the argument, such as "dropout_rate".
+        rate: its value.
+
+    Raises:
+        errors.UsageError: if it is not in [0, 1).
+    """
+    if not 0 <= rate < 1:
+        raise errors.UsageError(
+            f"`{name}` must be in [0, 1). Received {name}={rate}.",
+            "Give 0 to drop nothing.",
+        )
+
+
 def check_classifier(num_classes: int, *, dropout_rate: float = 0.0) -> None:
     """Refuse a head's numbers that are out of their range.
 
@@ -77,11 +133,7 @@ def check_classifier(num_classes: int, *, dropout_rate: float = 0.0) -> None:
             f"`num_classes` must be at least 1. Received num_classes={num_classes}.",
             "Give the number of classes, or None for feature maps.",
         )
-    if not 0 <= dropout_rate < 1:
-        raise errors.UsageError(
-            f"`dropout_rate` must be in [0, 1). Received dropout_rate={dropout_rate}.",
-            "Give 0 for no dropout.",
-        )
+    check_rate("dropout_rate", dropout_rate)
 
 
 def classifier(

@@ -58,6 +58,7 @@ def fractalnet(
         2017, sections 2 to 4.
     """
     ends.check_output_stride(output_stride, (32,))
+    ends.check_rate("dropout_rate", dropout_rate)
     blocks.drop_path_rates(drop_path_rate, 1)  # refuses what is out of range
     inputs, x = ends.image_input(
         image_shape, mean=cifar_resnet.CIFAR_MEAN, std=cifar_resnet.CIFAR_STD

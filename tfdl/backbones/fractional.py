@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 import keras
 
-from tfdl import errors
 from tfdl.backbones import cifar_resnet, ends
 from tfdl.backbones.weights import CLASSIFIER
 from tfdl.layers import blocks, fractional_pooling
@@ -53,8 +52,7 @@ def fractional_cifar(
 
     The arguments are those of every backbone, see `tfdl.backbones`; `output_stride` is
     at least 8, and then without effect, as is `normalization`. `dropout_rate` is that
-    of the last layer's input, to which it rises linearly from 0 for the picture; the
-    default is the paper's for CIFAR-100, it takes 0.5 for its largest network. Height
+    of the last layer's input, to which it rises linearly from 0 for the picture. Height
     and width are always needed.
 
     Returns:
@@ -68,7 +66,8 @@ def fractional_cifar(
     """
     ends.refuse_drop_path(drop_path_rate, name="fractional_cifar")
     ends.check_output_stride(output_stride, (8, 16, 32))
-    _check(image_shape, dropout_rate)
+    ends.check_known_size(image_shape[:2], reason="fractional pooling")
+    ends.check_rate("dropout_rate", dropout_rate)
     inputs, x = ends.image_input(
         image_shape, mean=cifar_resnet.CIFAR_MEAN, std=cifar_resnet.CIFAR_STD
     )
@@ -122,17 +121,3 @@ def _margins(image_shape):
     """Rows above and below, columns left and right."""
     missing = [max(2 * MARGIN, MIN_SIZE - size) for size in image_shape[:2]]
     return tuple((total // 2, total - total // 2) for total in missing)
-
-
-def _check(image_shape, dropout_rate):
-    if None in image_shape:
-        raise errors.UsageError(
-            "`image_shape` must have a height and a width for fractional pooling. "
-            f"Received image_shape={tuple(image_shape)}.",
-            "Give a size, such as (32, 32, 3).",
-        )
-    if not 0 <= dropout_rate < 1:
-        raise errors.UsageError(
-            f"`dropout_rate` must be in [0, 1). Received dropout_rate={dropout_rate}.",
-            "Give 0 for no dropout.",
-        )

@@ -1,9 +1,9 @@
 """GoogLeNet, the first Inception network, and its form with batch norm [Szegedy 2015].
 
 Counting traps: the paper's network has 6,998,552 parameters with 1000 classes, and
-13,378,280 with the two auxiliary classifiers, which serve training only; "5 million" is
-what is said of the convolutions. torchvision's has 6,624,904 and 13,004,888: batch norm
-for biases, and 3 x 3 where the paper has 5 x 5. Moving averages are not counted.
+13,378,280 with the two auxiliary classifiers, which serve training only. torchvision's
+has 6,624,904 and 13,004,888: batch norm for biases, and 3 x 3 where the paper has
+5 x 5. Moving averages are not counted.
 """
 
 import functools
@@ -13,7 +13,7 @@ import keras
 
 from tfdl import errors
 from tfdl.backbones import ends
-from tfdl.backbones.weights import CLASSIFIER
+from tfdl.backbones.weights import AUXILIARY_LAST, CLASSIFIER
 from tfdl.layers import blocks, local_response
 
 CAFFE_MEAN = (123.68 / 255, 116.779 / 255, 103.939 / 255)  # red, green, blue
@@ -36,6 +36,8 @@ MODULES = {
 }
 AUXILIARY = {"auxiliary1": "c4a", "auxiliary2": "c4d"}  # what each head sees, section 5
 LOGITS_STDDEV = 0.002  # of the first weights; 0.01 gives 7 % more than log(classes)
+# Pixels; of fewer, nothing is left for the last pooling.
+MIN_SIZES = {"googlenet": 31, "googlenet_bn": 15}
 AUXILIARY_POOL, AUXILIARY_DROPOUT_RATE = 5, 0.7
 
 
@@ -63,9 +65,10 @@ def googlenet(
     those of its Caffe model, (1 + 2e-5 sum)^0.75 over 5 channels.
 
     The arguments are those of every backbone, see `tfdl.backbones`; `normalization` is
-    without effect, `output_stride` is 32. With `auxiliary` the classifier has two more
-    outputs, from the modules 4a and 4d, for training: the paper adds their losses with
-    weight 0.3 each, and discards them afterwards. They need a known picture size.
+    without effect, `output_stride` is 32; pictures have at least 31 pixels. With
+    `auxiliary` the classifier has two more outputs, from the modules 4a and 4d, for
+    training: the paper adds their losses with weight 0.3 each, and discards them
+    afterwards. They need a known picture size.
 
     Returns:
         The model; logits float32 (batch, num_classes), with `auxiliary` {"logits",
@@ -79,6 +82,7 @@ def googlenet(
     """
     ends.refuse_drop_path(drop_path_rate, name="googlenet")
     ends.check_output_stride(output_stride, (32,))
+    ends.check_size(image_shape, MIN_SIZES["googlenet"], name="googlenet")
     inputs, x = ends.image_input(image_shape, mean=CAFFE_MEAN, std=IMAGENET_STD)
     convolve = functools.partial(blocks.convolution, activation="relu")
     maps = _maps(
@@ -86,6 +90,7 @@ def googlenet(
         convolve,
         normalize=_local_response,
         large_kernel_size=5,
+        last_pool_size=3,
         width=width,
         spatial_dropout_rate=spatial_dropout_rate,
     )
@@ -117,7 +122,8 @@ def googlenet_bn(
 ) -> keras.Model:
     """Build torchvision's GoogLeNet: batch norm, and 3 x 3 for the 5 x 5 convolutions.
 
-    The other arguments, the feature maps (c2 after conv2) and the auxiliary outputs are
+    The pooling before module 5a is over 2 pixels, and pictures have at least 15. The
+    other arguments, the feature maps (c2 after conv2) and the auxiliary outputs are
     those of `googlenet`.
 
     Deviations from torchvision: dropout 0.4, the paper's, instead of 0.2; the auxiliary
@@ -129,6 +135,7 @@ def googlenet_bn(
     """
     ends.refuse_drop_path(drop_path_rate, name="googlenet_bn")
     ends.check_output_stride(output_stride, (32,))
+    ends.check_size(image_shape, MIN_SIZES["googlenet_bn"], name="googlenet_bn")
     inputs, x = ends.image_input(image_shape, mean=TENSORFLOW_MEAN, std=TENSORFLOW_STD)
     convolve = functools.partial(
         blocks.conv_norm_activation, normalization=normalization, epsilon=1e-3
@@ -138,6 +145,7 @@ def googlenet_bn(
         convolve,
         normalize=lambda x, name: x,  # each convolution has been normalised
         large_kernel_size=3,
+        last_pool_size=2,
         width=width,
         spatial_dropout_rate=spatial_dropout_rate,
     )
@@ -154,7 +162,16 @@ def googlenet_bn(
     )
 
 
-def _maps(x, convolve, *, normalize, large_kernel_size, width, spatial_dropout_rate):
+def _maps(
+    x,
+    convolve,
+    *,
+    normalize,
+    large_kernel_size,
+    last_pool_size,
+    width,
+    spatial_dropout_rate,
+):
     """Map of each level ("c1", ..., "c5") and of each module ("c3a", ..., "c5b")."""
     maps = {}
     x = maps["c1"] = convolve(x, blocks.scaled(64, width), 7, strides=2, name="conv1")
@@ -165,7 +182,8 @@ def _maps(x, convolve, *, normalize, large_kernel_size, width, spatial_dropout_r
     x = normalize(x, name="c2_norm")
     x = maps["c2"] = blocks.spatial_dropout(x, spatial_dropout_rate, name="c2")
     for level, modules in MODULES.items():
-        x = blocks.max_pool(x, 3, 2, padding="ceil", name=f"{level}_pool")
+        size = last_pool_size if level == "c5" else 3
+        x = blocks.max_pool(x, size, 2, padding="ceil", name=f"{level}_pool")
         for letter, channels in modules.items():
             channels = [blocks.scaled(number, width) for number in channels]
             name = level + letter
@@ -264,5 +282,5 @@ def _auxiliary(x, num_classes, width, convolve, *, name):
         num_classes,
         kernel_initializer=keras.initializers.RandomNormal(stddev=LOGITS_STDDEV),
         dtype="float32",
-        name=f"{name}_logits",
+        name=f"{name}{AUXILIARY_LAST}",
     )(dropout(x))

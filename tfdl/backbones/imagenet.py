@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from tfdl import errors
-from tfdl.backbones.weights import CLASSIFIER
+from tfdl.backbones.weights import AUXILIARY, CLASSIFIER
 
 WEIGHTS = "imagenet"  # the value of `weights` that asks for them
 NUM_CLASSES = 1000
@@ -40,12 +40,14 @@ def load(model: keras.Model, published: Published | None) -> None:
 
     Args:
         model: a backbone of the published width, whose pictures have three channels; a
-            classifier of other than 1000 classes keeps its own last layer, and a model
-            of feature maps takes no part of the head.
+            classifier of other than 1000 classes keeps its own last layer, auxiliary
+            classifiers all of theirs, and a model of feature maps takes no part of the
+            head.
         published: where they come from, or None if there are none.
 
     Raises:
-        errors.UsageError: if nobody publishes them, or the model has another width.
+        errors.UsageError: if nobody publishes them, or the model has another width,
+            before anything is downloaded.
         errors.NetworkError: if they cannot be downloaded.
     """
     if published is None:
@@ -54,10 +56,14 @@ def load(model: keras.Model, published: Published | None) -> None:
             "none.",
             "Give the path of a .weights.h5 file, or choose vgg16 or resnet50_v1.",
         )
+    include_top = _needs_their_head(model)
+    _check(published.build(weights=None, include_top=include_top), model, published)
     try:
-        theirs = published.build(weights=WEIGHTS, include_top=_needs_their_head(model))
+        theirs = published.build(weights=WEIGHTS, include_top=include_top)
     except Exception as error:
-        if "URL fetch failure" not in str(error):
+        # Keras raises a bare Exception for most failures; timeouts are an OSError.
+        is_of_network = isinstance(error, OSError) or "URL fetch failure" in str(error)
+        if not is_of_network:
             raise
         raise errors.NetworkError(
             f"the ImageNet weights of {model.name} cannot be downloaded: {error}.",
@@ -75,23 +81,24 @@ def transfer(theirs: keras.Model, model: keras.Model, published: Published) -> N
     Args:
         theirs: a model of keras.applications.
         model: ours; takes all weights that it has, but for the classifier of another
-            number of classes.
+            number of classes, and for auxiliary ones.
         published: as for `load`.
 
     Raises:
         errors.UsageError: if a layer has another shape, as it has at another width.
     """
-    layers = _by_name(theirs)
-    for layer in model.layers:
-        if not layer.weights:
-            continue
-        if layer.name == CLASSIFIER and not _has_their_head(model):
-            continue
-        values = layers[published.name_of(layer.name)].get_weights()
+    _check(theirs, model, published)
+    for layer, source in _pairs(theirs, model, published):
+        values = source.get_weights()
         if layer.name == published.stem:
             scale = published.input_scale(theirs)
             values[0] = adapted(values[0], scale, is_bgr=published.is_bgr)
-        _give(layer, values, model)
+        layer.set_weights(
+            [
+                value.reshape(weight.shape)
+                for value, weight in zip(values, layer.weights, strict=True)
+            ]
+        )
 
 
 def adapted(kernel: np.ndarray, scale: Sequence[float], *, is_bgr: bool) -> np.ndarray:
@@ -114,7 +121,10 @@ def adapted(kernel: np.ndarray, scale: Sequence[float], *, is_bgr: bool) -> np.n
 def _needs_their_head(model):
     """Whether the last layer is theirs, or dense layers before it are."""
     hidden = [
-        layer for layer in model.layers if layer.name.startswith(f"{CLASSIFIER}_")
+        layer
+        for layer in model.layers
+        if layer.name.startswith(f"{CLASSIFIER}_")
+        and not layer.name.startswith(AUXILIARY)
     ]
     return _has_their_head(model) or any(layer.weights for layer in hidden)
 
@@ -122,6 +132,40 @@ def _needs_their_head(model):
 def _has_their_head(model):
     classes = [layer.units for layer in model.layers if layer.name == CLASSIFIER]
     return classes == [NUM_CLASSES]
+
+
+def _pairs(theirs, model, published):
+    """Each layer of ours that takes weights, with that of theirs which gives them."""
+    layers = _by_name(theirs)
+    for layer in model.layers:
+        if not layer.weights or layer.name.startswith(AUXILIARY):
+            continue
+        if layer.name == CLASSIFIER and not _has_their_head(model):
+            continue
+        yield layer, layers[published.name_of(layer.name)]
+
+
+def _check(theirs, model, published):
+    for layer, source in _pairs(theirs, model, published):
+        found, expected = _shapes(source), _shapes(layer)
+        # A dense layer over one pixel is a convolution, and the other way round.
+        if [_without_ones(shape) for shape in found] != [
+            _without_ones(shape) for shape in expected
+        ]:
+            raise errors.UsageError(
+                f"the ImageNet weights do not fit {model.name}: layer {layer.name} has "
+                f"{found}, not {expected}.",
+                "Leave `width`, `normalization` and the picture's size and channels as "
+                "published.",
+            )
+
+
+def _shapes(layer):
+    return [tuple(weight.shape) for weight in layer.weights]
+
+
+def _without_ones(shape):
+    return tuple(size for size in shape if size != 1)
 
 
 def _by_name(model):
@@ -140,20 +184,3 @@ def _by_name(model):
         for place, number in enumerate(sorted(by_number)):
             layers[f"{kind}_{place}" if place else kind] = by_number[number]
     return layers
-
-
-def _give(layer, values, model):
-    # A dense layer over one pixel is a convolution, and the other way round.
-    values = [
-        value.reshape(weight.shape) if value.size == np.prod(weight.shape) else value
-        for value, weight in zip(values, layer.weights, strict=True)
-    ]
-    found = [value.shape for value in values]
-    expected = [tuple(weight.shape) for weight in layer.weights]
-    if found != expected:
-        raise errors.UsageError(
-            f"the ImageNet weights do not fit {model.name}: layer {layer.name} has "
-            f"{found}, not {expected}.",
-            "Leave `width` and the picture's size and channels as published.",
-        )
-    layer.set_weights(values)

@@ -5,14 +5,14 @@ moving averages) belong to batch norms without scale, as in TensorFlow; with sca
 in torchvision, there are 23,834,568, and 27,161,264 with its auxiliary head.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import keras
 
 from tfdl import errors
 from tfdl.backbones import ends, imagenet
-from tfdl.backbones.weights import CLASSIFIER
+from tfdl.backbones.weights import AUXILIARY, AUXILIARY_LAST, CLASSIFIER
 from tfdl.layers import blocks, norms
 
 MEAN, STD = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)  # TensorFlow's pictures are in [-1, 1]
@@ -151,9 +151,9 @@ def inception_v3(
     """
     ends.refuse_drop_path(drop_path_rate, name="inception_v3")
     ends.check_output_stride(output_stride, (32,))
-    _check_size(image_shape)
+    ends.check_size(image_shape, MIN_SIZE, name="inception_v3")
     inputs, x = ends.image_input(image_shape, mean=MEAN, std=STD)
-    convolve = _Convolution(width, normalization, norm_scale)
+    convolve = Convolution(width, normalization, has_scale=norm_scale)
     features = _features(x, convolve, spatial_dropout_rate)
 
     def classify():
@@ -176,36 +176,59 @@ def inception_v3(
         classify,
         num_classes=num_classes,
         weights=weights,
-        published=None if auxiliary or norm_scale else published(),
+        published=None if norm_scale else published(),
     )
 
 
 def published() -> imagenet.Published:
-    """Return where ImageNet's weights come from: layers count in order of creation."""
-    number_of = {name: number for number, name in enumerate(_unit_names())}
+    """Return where ImageNet's weights come from."""
+    return imagenet.Published(
+        keras.applications.InceptionV3,
+        name_of=counted_names(MODULES, {CLASSIFIER: "predictions"}),
+        stem="conv1_conv",
+    )
+
+
+def counted_names(
+    modules: Mapping[str, Mapping], named: Mapping[str, str]
+) -> Callable[[str], str]:
+    """Return what maps our layers' names to those that Keras counted.
+
+    Args:
+        modules: as `MODULES`, those after `STEM` in the order of their creation.
+        named: our name -> theirs, of the layers that have one.
+    """
+    number_of = {name: number for number, name in enumerate(_unit_names(modules))}
     kinds = {"conv": "conv2d", "norm": "batch_normalization"}
 
     def name_of(name):
-        if name == CLASSIFIER:
-            return "predictions"
+        if name in named:
+            return named[name]
         convolution, kind = name.rsplit("_", 1)
         number = number_of[convolution]
         return f"{kinds[kind]}_{number}" if number else kinds[kind]
 
-    return imagenet.Published(
-        keras.applications.InceptionV3, name_of=name_of, stem="conv1_conv"
-    )
+    return name_of
 
 
-class _Convolution:
-    """What adds a unit to the graph, with the same options each time."""
+class Convolution:
+    """What adds a unit to the graph, with the same options each time.
 
-    def __init__(self, width, normalization, norm_scale):
+    Args:
+        width: factor on the number of channels.
+        normalization: a kind of `norms.normalization`.
+        has_scale: whether a batch norm has one; the other kinds have it always.
+    """
+
+    def __init__(self, width: float, normalization: str, *, has_scale: bool):
         self.width = width
         self.normalization = normalization
-        self.norm_scale = norm_scale
+        self.has_scale = has_scale
 
-    def __call__(self, x, unit, *, name):
+    def __call__(
+        self, x: keras.KerasTensor, unit: Unit, *, name: str
+    ) -> keras.KerasTensor:
+        """Add a unit to `x`, float (batch, height, width, channels)."""
         x = blocks.convolution(
             x,
             blocks.scaled(unit.channels, self.width),
@@ -221,12 +244,24 @@ class _Convolution:
     def _norm(self, name):
         if self.normalization == "batch":
             return norms.BatchNormalization(
-                scale=self.norm_scale, epsilon=EPSILON, name=name
+                scale=self.has_scale, epsilon=EPSILON, name=name
             )
         return norms.normalization(self.normalization, epsilon=EPSILON, name=name)
 
 
-def _features(x, convolve, spatial_dropout_rate):
+def stem(
+    x: keras.KerasTensor, convolve: Convolution, *, spatial_dropout_rate: float
+) -> tuple[keras.KerasTensor, dict[str, keras.KerasTensor]]:
+    """Add the convolutions and poolings before the first module.
+
+    Args:
+        x: the normalised picture, float (batch, height, width, channels).
+        convolve: adds a unit.
+        spatial_dropout_rate: of the maps.
+
+    Returns:
+        float (batch, height / 8, width / 8, 192), and the maps {"c1", "c2"}.
+    """
     features = {}
     for name, unit in STEM.items():
         x = convolve(x, unit, name=name)
@@ -234,15 +269,27 @@ def _features(x, convolve, spatial_dropout_rate):
             x = blocks.spatial_dropout(x, spatial_dropout_rate, name=level)
             features[level] = x
             x = blocks.max_pool(x, 3, 2, padding="valid", name=f"{level}_pool")
-    for name, branches in MODULES.items():
-        x = _module(x, branches, convolve, name=name)
-        if level := LEVELS.get(name):
-            x = blocks.spatial_dropout(x, spatial_dropout_rate, name=level)
-            features[level] = x
-    return features
+    return x, features
 
 
-def _module(x, branches, convolve, *, name):
+def module(
+    x: keras.KerasTensor,
+    branches: Mapping[str, Sequence],
+    convolve: Convolution,
+    *,
+    name: str,
+) -> keras.KerasTensor:
+    """Add the branches of a module side by side, and join their channels.
+
+    Args:
+        x: float (batch, height, width, channels).
+        branches: branch -> steps, as in `MODULES`.
+        convolve: adds a unit.
+        name: prefix of the layers' names.
+
+    Returns:
+        float of the same height and width, or of half of them.
+    """
     outputs = []
     for branch, steps in branches.items():
         start = x
@@ -250,6 +297,16 @@ def _module(x, branches, convolve, *, name):
             start = _pool(x, halves=not steps, name=f"{name}_pool")
         outputs.append(_branch(start, steps, convolve, name=f"{name}_{branch}"))
     return keras.layers.Concatenate(name=f"{name}_concat")(outputs)
+
+
+def _features(x, convolve, spatial_dropout_rate):
+    x, features = stem(x, convolve, spatial_dropout_rate=spatial_dropout_rate)
+    for name, branches in MODULES.items():
+        x = module(x, branches, convolve, name=name)
+        if level := LEVELS.get(name):
+            x = blocks.spatial_dropout(x, spatial_dropout_rate, name=level)
+            features[level] = x
+    return features
 
 
 def _pool(x, *, halves, name):
@@ -280,17 +337,17 @@ def _named_steps(steps, name) -> Iterator[dict[str, Unit]]:
             }
 
 
-def _unit_names() -> Iterator[str]:
+def _unit_names(modules) -> Iterator[str]:
     yield from STEM
-    for module, branches in MODULES.items():
+    for name, branches in modules.items():
         for branch, steps in branches.items():
-            for units in _named_steps(steps, f"{module}_{branch}"):
+            for units in _named_steps(steps, f"{name}_{branch}"):
                 yield from units
 
 
 def _auxiliary(x, num_classes, convolve):
     """Logits of a smaller classifier [section 4, figure 8]."""
-    name = f"{CLASSIFIER}_auxiliary"
+    name = AUXILIARY
     window = 5
     if any(size is not None and size < window for size in x.shape[1:3]):
         raise errors.UsageError(
@@ -308,15 +365,5 @@ def _auxiliary(x, num_classes, convolve):
         num_classes,
         kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
         dtype="float32",
-        name=f"{name}_logits",
+        name=f"{name}{AUXILIARY_LAST}",
     )(x)
-
-
-def _check_size(image_shape):
-    for size in image_shape[:2]:
-        if size is not None and size < MIN_SIZE:
-            raise errors.UsageError(
-                f"`image_shape` must be at least {MIN_SIZE} pixels high and wide for "
-                f"inception_v3. Received image_shape={tuple(image_shape)}.",
-                "Enlarge the pictures, or choose another model.",
-            )

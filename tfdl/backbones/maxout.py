@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 import keras
 
-from tfdl import errors
 from tfdl.backbones import cifar_resnet, ends
 from tfdl.backbones.weights import CLASSIFIER
 from tfdl.layers import blocks, maxout
@@ -19,6 +18,7 @@ from tfdl.layers import blocks, maxout
 CONVOLUTIONS = ((96, 8, 4, 4), (192, 8, 3, 4), (192, 5, 3, 2))
 NUM_PIECES, DENSE_PIECES = 2, 5  # linear functions per channel, and per dense unit
 DENSE_UNITS = 500
+MIN_SIZE = 8  # pixels; of fewer, nothing is left for the last pooling
 INPUT_SHARE = 0.4  # 0.2 of the picture is dropped where 0.5 of the units are
 
 
@@ -64,7 +64,8 @@ def maxout_cifar(
     """
     ends.refuse_drop_path(drop_path_rate, name="maxout_cifar")
     ends.check_output_stride(output_stride, (8, 16, 32))
-    _check_rate(dropout_rate)
+    ends.check_size(image_shape, MIN_SIZE, name="maxout_cifar")
+    ends.check_rate("dropout_rate", dropout_rate)
     inputs, x = ends.image_input(
         image_shape, mean=cifar_resnet.CIFAR_MEAN, std=cifar_resnet.CIFAR_STD
     )
@@ -105,12 +106,7 @@ def _convolution(x, channels, kernel_size, padding, pool_size, dropout_rate, nam
 
 
 def _dense(x, units, dropout_rate):
-    if None in x.shape[1:]:
-        raise errors.UsageError(
-            "`image_shape` must have a height and a width for the dense layer of "
-            "maxout_cifar. Received None.",
-            "Give a size, such as (32, 32, 3).",
-        )
+    ends.check_known_size(x.shape[1:3], reason="the dense layer of maxout_cifar")
     x = keras.layers.Flatten(name=f"{CLASSIFIER}_flatten")(x)
     x = _dropout(x, dropout_rate, f"{CLASSIFIER}_fc")
     x = keras.layers.Dense(
@@ -129,11 +125,3 @@ def _dropout(x, rate, name):
     if not rate:
         return x
     return keras.layers.Dropout(rate, name=f"{name}_dropout")(x)
-
-
-def _check_rate(rate):
-    if not 0 <= rate < 1:
-        raise errors.UsageError(
-            f"`dropout_rate` must be in [0, 1). Received dropout_rate={rate}.",
-            "Give 0 for no dropout.",
-        )

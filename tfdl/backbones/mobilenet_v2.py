@@ -62,48 +62,24 @@ def mobilenet_v2(
         Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", 2018.
     """
     ends.check_output_stride(output_stride, (8, 16, 32))
-    drop_path_rates = iter(
-        blocks.drop_path_rates(drop_path_rate, sum(map(len, STAGES)))
-    )
     inputs, x = ends.image_input(image_shape, mean=MEAN, std=STD)
-    options = {"normalization": normalization, "epsilon": EPSILON, "padding": "same"}
-    x = blocks.conv_norm_activation(
+    features = _features(
         x,
-        rounded_channels(32, width),
-        3,
-        strides=2,
-        activation="relu6",
-        name="stem",
-        **options,
+        width,
+        output_stride=output_stride,
+        spatial_dropout_rate=spatial_dropout_rate,
+        drop_path_rate=drop_path_rate,
+        normalization=normalization,
+        epsilon=EPSILON,
+        padding="same",
     )
-    features, numbers = {}, itertools.count()
-    stages = blocks.atrous_stages((1, 2, 2, 2, 2), output_stride // 2)  # stem: stride 2
-    for index, (strides, (first_rate, rate)) in enumerate(stages):
-        for block, (expansion, channels) in enumerate(STAGES[index]):
-            x = _inverted_residual(
-                x,
-                rounded_channels(channels, width),
-                expansion=expansion,
-                strides=strides if block == 0 else 1,
-                dilation_rate=first_rate if block == 0 else rate,
-                # A stage that lost its stride to dilation computes the same.
-                may_be_residual=block > 0 or index == 0,
-                drop_path_rate=next(drop_path_rates),
-                name=f"block{next(numbers)}",
-                **options,
-            )
-        name = f"c{index + 1}"
-        if name == "c5":
-            filters = rounded_channels(TOP_CHANNELS, max(1.0, width))
-            x = blocks.conv_norm_activation(
-                x, filters, 1, activation="relu6", name="top", **options
-            )
-        x = features[name] = blocks.spatial_dropout(x, spatial_dropout_rate, name=name)
     return ends.model(
         "mobilenet_v2",
         inputs,
         features,
-        lambda: ends.classifier(ends.pooled(x), num_classes, dropout_rate=dropout_rate),
+        lambda: ends.classifier(
+            ends.pooled(features["c5"]), num_classes, dropout_rate=dropout_rate
+        ),
         num_classes=num_classes,
         weights=weights,
         published=published(),
@@ -160,6 +136,47 @@ def _name_of(name):
         "project_norm": "project_BN",
     }.get(layer, layer)
     return f"{prefix}_{layer}"
+
+
+def _features(
+    x, width, *, output_stride, spatial_dropout_rate, drop_path_rate, **options
+):
+    drop_path_rates = iter(
+        blocks.drop_path_rates(drop_path_rate, sum(map(len, STAGES)))
+    )
+    x = blocks.conv_norm_activation(
+        x,
+        rounded_channels(32, width),
+        3,
+        strides=2,
+        activation="relu6",
+        name="stem",
+        **options,
+    )
+    features, numbers = {}, itertools.count()
+    stages = blocks.atrous_stages((1, 2, 2, 2, 2), output_stride // 2)  # stem: stride 2
+    for index, (strides, (first_rate, rate)) in enumerate(stages):
+        for block, (expansion, channels) in enumerate(STAGES[index]):
+            x = _inverted_residual(
+                x,
+                rounded_channels(channels, width),
+                expansion=expansion,
+                strides=strides if block == 0 else 1,
+                dilation_rate=first_rate if block == 0 else rate,
+                # A stage that lost its stride to dilation computes the same.
+                may_be_residual=block > 0 or index == 0,
+                drop_path_rate=next(drop_path_rates),
+                name=f"block{next(numbers)}",
+                **options,
+            )
+        name = f"c{index + 1}"
+        if name == "c5":
+            filters = rounded_channels(TOP_CHANNELS, max(1.0, width))
+            x = blocks.conv_norm_activation(
+                x, filters, 1, activation="relu6", name="top", **options
+            )
+        x = features[name] = blocks.spatial_dropout(x, spatial_dropout_rate, name=name)
+    return features
 
 
 def _inverted_residual(

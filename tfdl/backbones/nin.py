@@ -9,13 +9,13 @@ from collections.abc import Sequence
 
 import keras
 
-from tfdl import errors
-from tfdl.backbones import alexnet, ends, weights as weights_file
+from tfdl.backbones import ends, weights as weights_file
 from tfdl.layers import blocks
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
-MIN_SIZE = 39  # pixels; of fewer, nothing is left for the last pooling of `nin`
+# Pixels; of fewer, nothing is left for the last pooling.
+MIN_SIZE, CIFAR_MIN_SIZE = 39, 4
 
 
 def nin(
@@ -52,7 +52,7 @@ def nin(
     """
     ends.refuse_drop_path(drop_path_rate, name="nin")
     ends.check_output_stride(output_stride, (32,))
-    alexnet.check_size(image_shape, MIN_SIZE)
+    ends.check_size(image_shape, MIN_SIZE, name="nin")
     inputs, x = ends.image_input(image_shape, mean=IMAGENET_MEAN, std=IMAGENET_STD)
     mlpconv = functools.partial(
         _mlpconv, width=width, spatial_dropout_rate=spatial_dropout_rate
@@ -108,6 +108,7 @@ def cifar_nin(
     """
     ends.refuse_drop_path(drop_path_rate, name="cifar_nin")
     ends.check_output_stride(output_stride, (4, 8, 16, 32))
+    ends.check_size(image_shape, CIFAR_MIN_SIZE, name="cifar_nin")
     inputs, x = ends.image_input(image_shape, mean=CIFAR_MEAN, std=CIFAR_STD)
     mlpconv = functools.partial(
         _mlpconv, width=width, spatial_dropout_rate=spatial_dropout_rate
@@ -145,11 +146,7 @@ def _mlpconv(
 
 
 def _pool(x, *, name, dropout_rate=0.0):
-    if not 0 <= dropout_rate < 1:
-        raise errors.UsageError(
-            f"`dropout_rate` must be in [0, 1). Received dropout_rate={dropout_rate}.",
-            "Give 0 for no dropout.",
-        )
+    ends.check_rate("dropout_rate", dropout_rate)
     x = blocks.max_pool(x, 3, 2, padding="ceil", name=name)
     if not dropout_rate:
         return x
@@ -162,11 +159,7 @@ def _average_class_maps(x, num_classes):
     They start close to zero: nothing normalises what is below, and every max-pooling
     raises it, hence a tenth of `ends.classifier`'s deviation.
     """
-    if num_classes < 1:
-        raise errors.UsageError(
-            f"`num_classes` must be at least 1. Received num_classes={num_classes}.",
-            "Give the number of classes, or None for feature maps.",
-        )
+    ends.check_classifier(num_classes)
     x = keras.layers.Conv2D(
         num_classes,
         1,

@@ -60,14 +60,49 @@ def resnet_v2(
         He et al., "Identity Mappings in Deep Residual Networks", 2016.
     """
     ends.check_output_stride(output_stride, (8, 16, 32))
-    num_blocks = resnet.NUM_BLOCKS[depth]
-    drop_path_rates = iter(blocks.drop_path_rates(drop_path_rate, sum(num_blocks)))
-    norm = {"normalization": normalization, "epsilon": EPSILON}
     inputs, x = ends.image_input(image_shape, mean=MEAN, std=STD)
-    features = {}
-    x = features["c1"] = blocks.convolution(
-        x, blocks.scaled(64, width), 7, strides=2, name="stem_conv"
+    x = blocks.convolution(x, blocks.scaled(64, width), 7, strides=2, name="stem_conv")
+    features = {"c1": x} | _features(
+        x,
+        resnet.NUM_BLOCKS[depth],
+        [blocks.scaled(channels, width) for channels in resnet.CHANNELS],
+        output_stride=output_stride,
+        spatial_dropout_rate=spatial_dropout_rate,
+        drop_path_rate=drop_path_rate,
+        normalization=normalization,
+        epsilon=EPSILON,
     )
+    return ends.model(
+        f"resnet{depth}_v2",
+        inputs,
+        features,
+        lambda: ends.classifier(
+            ends.pooled(features["c5"]), num_classes, dropout_rate=dropout_rate
+        ),
+        num_classes=num_classes,
+        weights=weights,
+        published=published(depth),
+    )
+
+
+def published(depth: int) -> imagenet.Published:
+    """Say where the weights of a depth, 50, 101 or 152, come from."""
+    return imagenet.Published(APPLICATIONS[depth], _name_of, stem="stem_conv")
+
+
+def _features(
+    x,
+    num_blocks,
+    channels,
+    *,
+    output_stride,
+    spatial_dropout_rate,
+    drop_path_rate,
+    **norm,
+):
+    """Maps c2 to c5 from the stem's convolution."""
+    drop_path_rates = iter(blocks.drop_path_rates(drop_path_rate, sum(num_blocks)))
+    features = {}
     x = blocks.max_pool(x, 3, 2, padding="symmetric", name="stem_pool")
     for stage, block, strides, dilation_rate in _plan(num_blocks, output_stride):
         name = f"c{stage}_block{block}"
@@ -80,7 +115,7 @@ def resnet_v2(
         x = _residual(
             x,
             activated,
-            blocks.scaled(resnet.CHANNELS[stage - 2], width),
+            channels[stage - 2],
             strides=strides,
             dilation_rate=dilation_rate,
             drop_path_rate=next(drop_path_rates),
@@ -88,21 +123,8 @@ def resnet_v2(
             **norm,
         )
     x = blocks.spatial_dropout(x, spatial_dropout_rate, name="c5")
-    x = features["c5"] = blocks.norm_activation(x, name="post", **norm)
-    return ends.model(
-        f"resnet{depth}_v2",
-        inputs,
-        features,
-        lambda: ends.classifier(ends.pooled(x), num_classes, dropout_rate=dropout_rate),
-        num_classes=num_classes,
-        weights=weights,
-        published=published(depth),
-    )
-
-
-def published(depth: int) -> imagenet.Published:
-    """Say where the weights of a depth, 50, 101 or 152, come from."""
-    return imagenet.Published(APPLICATIONS[depth], _name_of, stem="stem_conv")
+    features["c5"] = blocks.norm_activation(x, name="post", **norm)
+    return features
 
 
 def _plan(num_blocks, output_stride):

@@ -49,9 +49,10 @@ def squeezenet1_0(
     Deviations from the paper: He initialisation, and 1 for the classifier's biases; no
     bypass; dropout of channels and width are options.
 
-    The arguments are those of every backbone, see `tfdl.backbones`; `normalization` is
-    without effect, `output_stride` is 16, the natural one, or 32. `weights` may also be
-    the `.h5` file of a Keras 2 model converted from Caffe (`legacy_weights`).
+    The arguments are those of every backbone, see `tfdl.backbones`; pictures have at
+    least 21 pixels, of which the poolings leave one, `normalization` is without effect,
+    `output_stride` is 16, the natural one, or 32. `weights` may also be the `.h5` file
+    of a Keras 2 model converted from Caffe (`legacy_weights`).
 
     Returns:
         The model; logits float32 (batch, num_classes), never negative, or {"c1", ...,
@@ -70,6 +71,7 @@ def squeezenet1_0(
         output_stride,
         stem=(96, 7),
         levels=((2, 3, 4), (5, 6, 7, 8), (9,)),
+        min_size=21,
         dropout_rate=dropout_rate,
         spatial_dropout_rate=spatial_dropout_rate,
         drop_path_rate=drop_path_rate,
@@ -93,7 +95,7 @@ def squeezenet1_1(
     Feature maps: c1 to c4 (strides 2, 4, 8, 16) with 64, 128, 256, 512 channels, after
     conv1, fire3, fire5, fire9: 111, 55, 27, 13 pixels wide for 224.
 
-    All else is as for `squeezenet1_0`.
+    Pictures have at least 17 pixels. All else is as for `squeezenet1_0`.
 
     Reference:
         The authors' https://github.com/forresti/SqueezeNet, SqueezeNet_v1.1, 2016.
@@ -107,6 +109,7 @@ def squeezenet1_1(
         output_stride,
         stem=(64, 3),
         levels=((2, 3), (4, 5), (6, 7, 8, 9)),
+        min_size=17,
         dropout_rate=dropout_rate,
         spatial_dropout_rate=spatial_dropout_rate,
         drop_path_rate=drop_path_rate,
@@ -123,12 +126,14 @@ def _squeezenet(
     *,
     stem,
     levels,
+    min_size,
     dropout_rate,
     spatial_dropout_rate,
     drop_path_rate,
 ):
     ends.refuse_drop_path(drop_path_rate, name=name)
     ends.check_output_stride(output_stride, (16, 32))
+    ends.check_size(image_shape, min_size, name=name)
     inputs, x = ends.image_input(image_shape, mean=CAFFE_MEAN, std=IMAGENET_STD)
     filters, kernel_size = stem
     x = blocks.convolution(

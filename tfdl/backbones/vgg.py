@@ -24,7 +24,6 @@ NUM_CONVOLUTIONS = {  # of the five stages, table 1: columns A, B, D, E
     19: (2, 2, 4, 4, 4),
 }
 CHANNELS = (64, 128, 256, 512, 512)
-HIDDEN_UNITS = (4096, 4096)
 
 
 def vgg(
@@ -55,7 +54,7 @@ def vgg(
     give 150, 75, 38, 19 and 10 positions (keras.applications and torchvision round down
     to 37). Sizes that 32 divides are the same in all.
 
-    Deviations from the paper: He initialisation (see `alexnet.dense_layers`) instead of
+    Deviations from the paper: He initialisation (see `alexnet.classifier`) instead of
     0.01 and of the weights of smaller networks; the picture is divided by a deviation
     per channel; the normalisation is an option.
 
@@ -76,34 +75,19 @@ def vgg(
     ends.refuse_drop_path(drop_path_rate, name=name)
     ends.check_output_stride(output_stride, (32,))
     inputs, x = ends.image_input(image_shape, mean=CAFFE_MEAN, std=IMAGENET_STD)
-    features = {}
-    for stage, num_convolutions in enumerate(NUM_CONVOLUTIONS[depth], start=1):
-        filters = blocks.scaled(CHANNELS[stage - 1], width)
-        for number in range(1, num_convolutions + 1):
-            x = _convolution(
-                x,
-                filters,
-                normalization=normalization if normalized else None,
-                name=f"conv{stage}_{number}",
-            )
-        # For windows without overlap "same" is Caffe's rounding up.
-        x = blocks.max_pool(x, 2, 2, padding="same", name=f"pool{stage}")
-        level = f"c{stage}"
-        x = features[level] = blocks.spatial_dropout(
-            x, spatial_dropout_rate, name=level
-        )
+    features = _feature_maps(
+        x,
+        NUM_CONVOLUTIONS[depth],
+        [blocks.scaled(channels, width) for channels in CHANNELS],
+        spatial_dropout_rate,
+        normalization=normalization if normalized else None,
+    )
     return ends.model(
         name,
         inputs,
         features,
-        lambda: ends.classifier(
-            alexnet.dense_layers(
-                x,
-                [blocks.scaled(units, width) for units in HIDDEN_UNITS],
-                dropout_rate=dropout_rate,
-            ),
-            num_classes,
-            dropout_rate=dropout_rate,
+        lambda: alexnet.classifier(
+            features["c5"], num_classes, width=width, dropout_rate=dropout_rate
         ),
         num_classes=num_classes,
         weights=weights,
@@ -128,6 +112,23 @@ def published(depth: int) -> imagenet.Published | None:
         input_scale=lambda theirs: 1 / (255 * np.array(IMAGENET_STD)),
         is_bgr=True,
     )
+
+
+def _feature_maps(
+    x, num_convolutions, channels, spatial_dropout_rate, *, normalization
+):
+    maps = {}
+    stages = zip(num_convolutions, channels, strict=True)
+    for stage, (number_of_layers, filters) in enumerate(stages, start=1):
+        for number in range(1, number_of_layers + 1):
+            x = _convolution(
+                x, filters, normalization=normalization, name=f"conv{stage}_{number}"
+            )
+        # For windows without overlap "same" is Caffe's rounding up.
+        x = blocks.max_pool(x, 2, 2, padding="same", name=f"pool{stage}")
+        level = f"c{stage}"
+        x = maps[level] = blocks.spatial_dropout(x, spatial_dropout_rate, name=level)
+    return maps
 
 
 def _convolution(x, filters, *, normalization, name):

@@ -15,15 +15,20 @@ from tfdl import errors
 # The layer that depends on the number of classes; a head's other layers that a feature
 # extractor does not have are named with it as prefix.
 CLASSIFIER = "classifier"
+# Prefix of the layers of heads that serve training, such as "classifier_auxiliary1_fc",
+# and suffix of each head's last layer.
+AUXILIARY, AUXILIARY_LAST = f"{CLASSIFIER}_auxiliary", "_logits"
 
 
 def load(model: keras.Model, path: str | os.PathLike) -> None:
     """Load a `.weights.h5` file, layer by layer, by name and shape.
 
-    All layers must fit, except that a classifier for another number of classes keeps
-    its random weights, as do auxiliary ones that are not in the file, and that a model
-    of feature maps takes no part of the head. If
-    `<path>.sha256` exists (a hexadecimal digest, what `sha256sum` writes), it is
+    All layers must fit, with three exceptions. The last layer of a head, also of an
+    auxiliary one, keeps its random weights if that of the file differs in the number of
+    classes alone. An auxiliary head keeps all of them if the file has no layer of it.
+    What the file has of a head and the model has not is left out.
+
+    If `<path>.sha256` exists (a hexadecimal digest, what `sha256sum` writes), it is
     verified first: HDF5 itself does not notice a flipped bit.
 
     Args:
@@ -50,9 +55,14 @@ def opened(path: pathlib.Path) -> Iterator[h5py.File]:
     """Open an HDF5 file whose digest, if there is one beside it, is right.
 
     Raises:
-        errors.ModelFileError: if it is damaged, also from within the `with` block.
+        errors.ModelFileError: if it is missing, or damaged, also from within the `with`
+            block.
     """
     try:
+        if not path.exists():
+            raise errors.ModelFileError(
+                f"{path} does not exist.", "Give the path of an existing file."
+            )
         _verify_digest(path)
         with h5py.File(path, "r") as file:
             yield file
@@ -99,11 +109,21 @@ def _stored_layers(file):
             return
         if isinstance(group, h5py.Group) and "name" in group.attrs and len(group):
             layers[group.attrs["name"]] = [
-                group[str(place)] for place in range(len(group))
+                _linked(group, str(place)) for place in range(len(group))
             ]
 
     file.visititems(visit)  # follows no link out of the file
     return layers
+
+
+def _linked(group, name):
+    """Return a dataset of a group, which is no link to another place or file."""
+    is_hard = isinstance(group.get(name, getlink=True), h5py.HardLink)
+    if not is_hard or not isinstance(group[name], h5py.Dataset):
+        raise ValueError(
+            f"{group.name}/{name} is a link or no array, which is not allowed"
+        )
+    return group[name]
 
 
 def _read(model, stored, path):
@@ -116,7 +136,7 @@ def _read(model, stored, path):
         expected = [tuple(weight.shape) for weight in layer.weights]
         if found == expected:
             arrays[layer.name] = [read_values(dataset) for dataset in datasets]
-        elif not _may_differ(layer.name, found):
+        elif not _may_differ(layer.name, found, expected, stored):
             raise _misfit(
                 path, model, f"layer {layer.name} has {found}, not {expected}"
             )
@@ -127,11 +147,15 @@ def _read(model, stored, path):
     return arrays
 
 
-def _may_differ(name, found):
+def _may_differ(name, found, expected, stored):
     """Whether a layer may keep its random weights: for other classes, or unused."""
-    if name.startswith(f"{CLASSIFIER}_auxiliary"):
-        return True
-    return name == CLASSIFIER and found
+    is_auxiliary = name.startswith(AUXILIARY)
+    if is_auxiliary and not found:
+        head = "_".join(name.split("_")[:2])  # classifier_auxiliary1
+        return not any(other.startswith(f"{head}_") for other in stored)
+    is_last = name == CLASSIFIER or (is_auxiliary and name.endswith(AUXILIARY_LAST))
+    inputs = [[shape[:-1] for shape in shapes] for shapes in (found, expected)]
+    return is_last and inputs[0] == inputs[1]
 
 
 def _misfit(path, model, reason):

@@ -51,42 +51,28 @@ def cifar_wide_resnet(
         Zagoruyko and Komodakis, "Wide Residual Networks", 2016, table 1.
     """
     ends.check_output_stride(output_stride, (1, 2, 4, 8, 16, 32))
-    _check_dropout_rate(dropout_rate)
-    num_blocks = _blocks_per_stage(depth)
-    drop_path_rates = iter(blocks.drop_path_rates(drop_path_rate, 3 * num_blocks))
+    ends.check_rate("dropout_rate", dropout_rate)
     inputs, x = ends.image_input(
         image_shape, mean=cifar_resnet.CIFAR_MEAN, std=cifar_resnet.CIFAR_STD
     )
     x = blocks.convolution(
         x, blocks.scaled(16, width), 3, use_bias=False, name="stem_conv"
     )
-    norm = functools.partial(blocks.norm_activation, normalization=normalization)
-    features = {}
-    stages = blocks.atrous_stages((1, 2, 2), output_stride)
-    for index, (strides, rates) in enumerate(stages):
-        for block in range(num_blocks):
-            name = f"c{index + 1}_block{block + 1}"
-            activated = norm(x, name=f"{name}_1")
-            if block == 0 and index > 0:
-                features[f"c{index}"] = activated
-            x = _residual(
-                x,
-                activated,
-                blocks.scaled(cifar_resnet.CHANNELS[index] * factor, width),
-                strides=strides if block == 0 else 1,
-                dilation_rates=rates if block == 0 else rates[1:] * 2,
-                norm=norm,
-                dropout_rate=dropout_rate,
-                drop_path_rate=next(drop_path_rates),
-                name=name,
-            )
-        x = blocks.spatial_dropout(x, spatial_dropout_rate, name=f"c{index + 1}")
-    x = features["c3"] = norm(x, name="last")
+    features = _cifar_features(
+        x,
+        [blocks.scaled(channels * factor, width) for channels in cifar_resnet.CHANNELS],
+        _blocks_per_stage(depth),
+        output_stride=output_stride,
+        norm=functools.partial(blocks.norm_activation, normalization=normalization),
+        dropout_rate=dropout_rate,
+        spatial_dropout_rate=spatial_dropout_rate,
+        drop_path_rate=drop_path_rate,
+    )
     return ends.model(
         f"wrn_{depth}_{factor}",
         inputs,
         features,
-        lambda: ends.classifier(ends.pooled(x), num_classes),
+        lambda: ends.classifier(ends.pooled(features["c3"]), num_classes),
         num_classes=num_classes,
         weights=weights,
     )
@@ -148,14 +134,6 @@ def wide_resnet(
     )
 
 
-def _check_dropout_rate(rate):
-    if not 0 <= rate < 1:
-        raise errors.UsageError(
-            f"`dropout_rate` must be in [0, 1). Received dropout_rate={rate}.",
-            "Give 0 for no dropout.",
-        )
-
-
 def _blocks_per_stage(depth):
     # A stem, three projections and three stages of n blocks with two convolutions each.
     num_blocks, rest = divmod(depth - 4, 6)
@@ -165,6 +143,42 @@ def _blocks_per_stage(depth):
             "Choose 16, 22, 28 or 40.",
         )
     return num_blocks
+
+
+def _cifar_features(
+    x,
+    channels,
+    num_blocks,
+    *,
+    output_stride,
+    norm,
+    dropout_rate,
+    spatial_dropout_rate,
+    drop_path_rate,
+):
+    drop_path_rates = iter(blocks.drop_path_rates(drop_path_rate, 3 * num_blocks))
+    features = {}
+    stages = blocks.atrous_stages((1, 2, 2), output_stride)
+    for index, (strides, rates) in enumerate(stages):
+        for block in range(num_blocks):
+            name = f"c{index + 1}_block{block + 1}"
+            activated = norm(x, name=f"{name}_1")
+            if block == 0 and index > 0:
+                features[f"c{index}"] = activated
+            x = _residual(
+                x,
+                activated,
+                channels[index],
+                strides=strides if block == 0 else 1,
+                dilation_rates=rates if block == 0 else rates[1:] * 2,
+                norm=norm,
+                dropout_rate=dropout_rate,
+                drop_path_rate=next(drop_path_rates),
+                name=name,
+            )
+        x = blocks.spatial_dropout(x, spatial_dropout_rate, name=f"c{index + 1}")
+    features["c3"] = norm(x, name="last")
+    return features
 
 
 def _residual(

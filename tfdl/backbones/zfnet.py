@@ -4,6 +4,7 @@ Counting trap: 62,357,608 parameters belong to one tower (the paper trained on o
 pictures of 224 pixels and poolings that round up, which leave 6 x 6 positions.
 """
 
+import functools
 from collections.abc import Sequence
 
 import keras
@@ -40,7 +41,7 @@ def zfnet(
     feature maps" (here AlexNet's local response normalisation, after the poolings).
 
     Deviations from the paper: mean and deviation per channel instead of the mean
-    picture; He initialisation for 0.01, as in `alexnet.dense_layers`; kernels are not
+    picture; He initialisation for 0.01, as in `alexnet.classifier`; kernels are not
     renormalised where the root of their mean square exceeds 0.1.
 
     The arguments are those of every backbone, see `tfdl.backbones`; pictures have at
@@ -55,21 +56,15 @@ def zfnet(
     """
     ends.refuse_drop_path(drop_path_rate, name="zfnet")
     ends.check_output_stride(output_stride, (32,))
-    alexnet.check_size(image_shape, MIN_SIZE)
+    ends.check_size(image_shape, MIN_SIZE, name="zfnet")
     inputs, x = ends.image_input(image_shape, mean=IMAGENET_MEAN, std=IMAGENET_STD)
     features = _feature_maps(x, width, spatial_dropout_rate)
     return ends.model(
         "zfnet",
         inputs,
         features,
-        lambda: ends.classifier(
-            alexnet.dense_layers(
-                features["c5"],
-                [blocks.scaled(units, width) for units in alexnet.HIDDEN_UNITS],
-                dropout_rate=dropout_rate,
-            ),
-            num_classes,
-            dropout_rate=dropout_rate,
+        lambda: alexnet.classifier(
+            features["c5"], num_classes, width=width, dropout_rate=dropout_rate
         ),
         num_classes=num_classes,
         weights=weights,
@@ -81,27 +76,19 @@ def _feature_maps(x, width, spatial_dropout_rate):
         blocks.scaled(channels, width) for channels in (96, 256, 384, 384, 256)
     )
     maps = {}
-
-    def keep(x, name):
-        maps[name] = blocks.spatial_dropout(x, spatial_dropout_rate, name=name)
-        return maps[name]
-
+    convolution = functools.partial(blocks.convolution, activation="relu")
+    dropout = functools.partial(blocks.spatial_dropout, rate=spatial_dropout_rate)
+    pool = functools.partial(blocks.max_pool, size=3, strides=2, padding="ceil")
     x = keras.layers.ZeroPadding2D(1, name="pad")(x)
-    x = _convolution(x, first, 7, strides=2, padding="valid", name="conv1")
-    x = keep(x, "c1")
-    x = blocks.max_pool(x, 3, 2, padding="ceil", name="pool1")
-    x = local_response.LocalResponseNormalization(name="norm1")(x)
-    x = keep(x, "c2")
-    x = _convolution(x, second, 5, strides=2, padding="valid", name="conv2")
-    x = keep(x, "c3")
-    x = blocks.max_pool(x, 3, 2, padding="ceil", name="pool2")
-    x = local_response.LocalResponseNormalization(name="norm2")(x)
-    x = _convolution(x, third, 3, name="conv3")
-    x = _convolution(x, fourth, 3, name="conv4")
-    x = keep(_convolution(x, fifth, 3, name="conv5"), "c4")
-    keep(blocks.max_pool(x, 3, 2, padding="ceil", name="pool5"), "c5")
+    x = convolution(x, first, 7, strides=2, padding="valid", name="conv1")
+    x = maps["c1"] = dropout(x, name="c1")
+    x = local_response.LocalResponseNormalization(name="norm1")(pool(x, name="pool1"))
+    x = maps["c2"] = dropout(x, name="c2")
+    x = convolution(x, second, 5, strides=2, padding="valid", name="conv2")
+    x = maps["c3"] = dropout(x, name="c3")
+    x = local_response.LocalResponseNormalization(name="norm2")(pool(x, name="pool2"))
+    x = convolution(x, third, 3, name="conv3")
+    x = convolution(x, fourth, 3, name="conv4")
+    x = maps["c4"] = dropout(convolution(x, fifth, 3, name="conv5"), name="c4")
+    maps["c5"] = dropout(pool(x, name="pool5"), name="c5")
     return maps
-
-
-def _convolution(x, filters, kernel_size, **options):
-    return blocks.convolution(x, filters, kernel_size, activation="relu", **options)

@@ -45,7 +45,15 @@ def fold(graph: tf.compat.v1.GraphDef, *, ends: Sequence[str]) -> tf.compat.v1.G
         # An output waits for the reading of all variables, which are constants now.
         kept = [name for name in node.input if not _waits_for_constant(nodes, name)]
         node.input[:] = kept
-    return _needed(folded, ends)
+    return _untrained(_needed(folded, ends))
+
+
+def _untrained(graph):
+    """Forget gradients that a layer wrote out: to save them needs what made them."""
+    for nodes in (graph.node, *(each.node_def for each in graph.library.function)):
+        for node in nodes:
+            node.attr.pop("_gradient_op_type", None)
+    return graph
 
 
 def _needed(graph, ends: Sequence[str]):

@@ -1,4 +1,4 @@
-"""Activations in a form that TensorFlow can run everywhere."""
+"""Activations that Keras lacks, or has in a form that fails on some machines."""
 
 import keras
 from keras import ops
@@ -24,3 +24,16 @@ def mish(x):
     exponential = ops.exp(ops.minimum(x, _LARGE))
     product = exponential * (exponential + 2.0)
     return x * (product / (product + 2.0))
+
+
+@keras.saving.register_keras_serializable(package="tfdl")
+def scaled_tanh(x):
+    """Compute 1.7159 tanh(2x / 3), which is 1 at 1 and -1 at -1 [LeCun 1998, A].
+
+    Args:
+        x: float, of any shape.
+
+    Returns:
+        float of the same shape, in (-1.7159, 1.7159).
+    """
+    return 1.7159 * ops.tanh(x * (2 / 3))

@@ -148,7 +148,9 @@ def _max_of_regions(x, bounds, axis):
             pixels = np.arange(x.shape[axis], dtype="int32")
             regions = ops.searchsorted(bounds, pixels, side="right") - 1
             is_first = ops.take(bounds, regions) == pixels
-            is_first = ops.reshape(is_first, [-1 if a == axis else 1 for a in range(4)])
+            is_first = ops.reshape(
+                is_first, [-1 if place == axis else 1 for place in range(len(x.shape))]
+            )
             is_largest = ops.take(first_wins, regions, axis=axis) == is_first
             return ops.where(is_largest, ops.take(upstream, regions, axis=axis), 0)
 

@@ -40,7 +40,7 @@ class Info:
     output_stride: int = 32
     """Largest stride of its maps; what is beyond becomes dilation."""
     weights: str = "none"
-    """Path of a .weights.h5 file, imagenet, or none for random ones."""
+    """A .weights.h5 file, an old Keras .h5, imagenet, or none for random ones."""
     picture: pathlib.Path | None = None
     """A picture whose activation maps are drawn."""
     out: pathlib.Path | None = None

@@ -25,12 +25,12 @@ def gather(folder: pathlib.Path, paths: Sequence[pathlib.Path]) -> None:
         folder: of the ensemble.
         paths: what to average: folders of runs, for their best weights; `.weights.h5`
             files that lie in a run's folder or one below; folders of such files, as
-            the `snapshots` of a run. There may be none, and nothing happens; one alone
-            becomes a run of its own.
+            the `snapshots` of a run, in the order of their numbers. There may be none,
+            and nothing happens; one alone becomes a run of its own.
 
     Raises:
-        UsageError: one is of other classes or pictures than the first, or `folder`
-            holds something else.
+        UsageError: one is of other classes or pictures than the first, or of other
+            data or splits of them, or `folder` holds something else.
         ModelFileError: a member is missing or damaged.
     """
     if not paths:
@@ -75,7 +75,7 @@ def _found(path: pathlib.Path) -> Iterator[dict]:
     if (path / "config.json").exists():
         yield _member(path / best.FILE_NAME, path)
         return
-    files = [path] if path.is_file() else sorted(path.glob(f"*{_SUFFIX}"))
+    files = [path] if path.is_file() else _files(path)
     if not files:
         raise errors.ModelFileError(
             f"--members {path} is no run and holds no {_SUFFIX} file",
@@ -90,6 +90,12 @@ def _found(path: pathlib.Path) -> Iterator[dict]:
                 "name a file in the folder of the run that wrote it",
             )
         yield _member(file, near[0])
+
+
+def _files(folder: pathlib.Path) -> list[pathlib.Path]:
+    """List the weights in a folder, 99 before 100, without what a kill left behind."""
+    files = [file for file in folder.glob(f"*{_SUFFIX}") if file.name[0] != "."]
+    return sorted(files, key=lambda file: (len(file.name), file.name))
 
 
 def _is_run(folder: pathlib.Path) -> bool:
@@ -107,7 +113,10 @@ def _member(weights: pathlib.Path, run: pathlib.Path) -> dict:
 
 
 def _refuse_unlike(found: Sequence[dict]) -> None:
-    """Refuse members that do not see the same pictures or name the same classes."""
+    """Refuse members that do not see the same pictures or name the same classes.
+
+    Also where the splits differ: what tests the first would have trained the other.
+    """
     first = found[0]
     for other in found[1:]:
         for name in flags.SHARED_BY_MEMBERS:
@@ -121,13 +130,13 @@ def _refuse_unlike(found: Sequence[dict]) -> None:
 
 
 def _setting(config: dict, name: str):
-    """Return a setting at any depth, None where there is none."""
+    """Return a setting at any depth; an earlier run may not name one of the data."""
     found = [
         value
         for place, value in run_folder.flat(config).items()
         if place.rpartition(".")[2] == name
     ]
-    return found[0] if found else None
+    return found[0] if found else getattr(flags.Data, name, None)
 
 
 def _refuse_other(folder: pathlib.Path, found: Sequence[dict]) -> None:

@@ -79,12 +79,7 @@ class Data:
                     f"{_flag(name)} must be between 0 and 1. Received {value}",
                     "0.1 is usual",
                 )
-        if not 0 <= self.train_dev_fraction < 1:
-            raise errors.UsageError(
-                "--train-dev-fraction must be in [0, 1). Received "
-                f"{self.train_dev_fraction}",
-                "0 holds nothing out",
-            )
+        _below_one("--train-dev-fraction", self.train_dev_fraction)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,7 +149,7 @@ class Optimization:
     precision: Literal["float32", "bfloat16"] = "float32"
     """bfloat16 keeps weights, losses and statistics in float32."""
     weights: str = "none"
-    """Path of a .weights.h5 file to start from, imagenet, or none."""
+    """A .weights.h5 file or an old Keras .h5 to start from, imagenet, or none."""
     freeze: str = "none"
     """Name of the last layer, from the input, whose weights stay as they are."""
 
@@ -229,32 +224,25 @@ class Optimization:
                 "0.1 suits SGD and 0.001 Adam",
             )
         for name in ("label_smoothing", "average"):
-            value = getattr(self, name)
-            if not 0 <= value < 1:
-                raise errors.UsageError(
-                    f"{_flag(name)} must be in [0, 1). Received {value}",
-                    "0 switches it off",
-                )
+            _below_one(_flag(name), getattr(self, name))
         if self.cycles > 1:
             self._check_cycles()
 
     def _check_cycles(self) -> None:
         """Refuse cycles that would not end with an epoch, or at all."""
+        told = f"Received --cycles {self.cycles}"
         if self.steps:
             raise errors.UsageError(
-                f"--cycles {self.cycles} end with epochs. Received --steps "
-                f"{self.steps}",
-                "say --epochs instead of --steps",
+                f"--steps {self.steps} may end within a cycle. {told}", "say --epochs"
             )
         if self.epochs % self.cycles:
             raise errors.UsageError(
-                f"--cycles must divide --epochs {self.epochs}. Received {self.cycles}",
+                f"--cycles must divide --epochs {self.epochs}. {told}",
                 f"set --epochs to a multiple of {self.cycles}",
             )
         if self.patience:
             raise errors.UsageError(
-                f"--patience {self.patience} would stop within one of --cycles "
-                f"{self.cycles}, after each of which the rate is high again",
+                f"--patience {self.patience} would stop within a cycle. {told}",
                 "drop --patience",
             )
 
@@ -318,8 +306,13 @@ FREE_FLAGS = (
     "debug",
 )
 
-# Settings in which the members of an ensemble must agree, where an app has them.
-SHARED_BY_MEMBERS = ("class_names", "image_size", "channels", "multi_label")
+# Settings in which the members of an ensemble must agree, where an app has them. With
+# other splits, what tests one member would have trained another.
+SHARED_BY_MEMBERS = (
+    *("class_names", "image_size", "channels", "multi_label"),
+    *("source", "num_examples"),
+    *("validation_fraction", "test_fraction", "train_dev_fraction"),
+)
 
 
 def run_of(config, task: str) -> pathlib.Path:
@@ -386,6 +379,13 @@ def from_config(kind: type, config: dict):
             value = pathlib.Path(value)
         values[field.name] = value
     return kind(**values)
+
+
+def _below_one(flag: str, value: float) -> None:
+    if not 0 <= value < 1:
+        raise errors.UsageError(
+            f"{flag} must be in [0, 1). Received {value}", "0 switches it off"
+        )
 
 
 def _flag(name: str) -> str:

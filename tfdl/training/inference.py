@@ -17,7 +17,8 @@ def compiled(
     Args:
         model: takes one tensor, float32 (batch, height, width, channels).
         features: whether what the last dense layer sees is wanted as well; where there
-            is none, the mean of what the last layer with weights sees.
+            is none, the mean of what the last layer with weights sees. An ensemble's
+            are those of one of its members, the last that its graph lists.
 
     Returns:
         The function from such a batch to what the model returns, without dropout and
@@ -83,5 +84,5 @@ def _with_features(model: keras.Model) -> keras.Model:
         )
     seen = (dense or weighted)[-1].input
     if len(seen.shape) > 2:  # the map of a fully convolutional model
-        seen = keras.layers.GlobalAveragePooling2D()(seen)
+        seen = keras.layers.GlobalAveragePooling2D(dtype="float32")(seen)
     return keras.Model(model.inputs, [model.output, seen])

@@ -19,6 +19,7 @@ from tfdl import errors
 
 _PATTERN = set("[\\")  # in a path, TensorFlow takes them for a pattern's
 _OURS_BEFORE_A_RUN = {"lock", "check"}  # `check` works in a folder before `train`
+_OF_AN_ENSEMBLE = {"config.json", "members"}
 
 
 @contextlib.contextmanager
@@ -43,9 +44,9 @@ def opened(
         is_chief: whether this process writes; the others leave the folder alone.
 
     Raises:
-        UsageError: another process has it, it is the run of another configuration, it
-            holds files that are no run's, or it cannot be a folder that TensorFlow
-            reads from.
+        UsageError: another process has it, it is the run of another configuration or
+            an ensemble, it holds files that are no run's, or it cannot be a folder that
+            TensorFlow reads from.
     """
     if not is_chief:
         yield
@@ -145,6 +146,11 @@ def _refuse_foreign(folder: pathlib.Path) -> None:
     names = {path.name for path in folder.iterdir()}
     if names >= {"config.json", "lock"}:
         return
+    if names >= _OF_AN_ENSEMBLE:
+        raise errors.UsageError(
+            f"--run {folder} is an ensemble of models that are trained already",
+            "name another --run",
+        )
     foreign = {
         name for name in names - _OURS_BEFORE_A_RUN if not name.startswith(".tmp-")
     }

@@ -131,28 +131,17 @@ def train(
         total_steps=optimization.total_steps(feed.epoch_steps),
         epoch_steps=feed.epoch_steps,
     )
-    opened = run_folder.opened(
-        folder,
-        config={
-            **run_folder.as_config(config),
-            "class_names": list(class_names),
-            "epoch_steps": plan.epoch_steps,
-            **_cycle(optimization),
-        },
-        defaults=run_folder.as_config(type(config)()),
-        free=flags.FREE_FLAGS,
-        overwrite=run.overwrite,
-        is_chief=strategy.is_chief(where),
-    )
+    is_chief = strategy.is_chief(where)
+    opened = _opened(config, folder, plan, class_names, is_chief=is_chief)
     with opened, stops.listening():
-        own = folder if strategy.is_chief(where) else None
+        own = folder if is_chief else None
         keeper = best.BestWeights(own, monitor=monitor, mode=mode)
         bar = progress.ProgressBar(
             console, total_steps=plan.total_steps, batch_size=feed.batch_size
         )
         model = _build(where, optimization, feed, build)
         infer = inference.compiled(inference.part_of(model))
-        if strategy.is_chief(where):
+        if is_chief:
             begin()
         check = (lambda: None) if replicas.has_several_workers(where) else stops.check
         try:
@@ -175,9 +164,9 @@ def train(
             )
         finally:
             bar.close()
-    if strategy.is_chief(where):
+    if is_chief:
         _conclude(say, folder, state, keeper)
-    return strategy.is_chief(where)
+    return is_chief
 
 
 def restore(
@@ -243,6 +232,21 @@ def _console():
     return console, functools.partial(console.print, soft_wrap=True)
 
 
+def _opened(config, folder, plan: loop.Plan, class_names, *, is_chief: bool):
+    """Take the run's folder, with everything that decides the result."""
+    settings = {"class_names": list(class_names), "epoch_steps": plan.epoch_steps}
+    if config.optimization.cycle_epochs:  # the length of a cycle may not change
+        settings["cycle_epochs"] = config.optimization.cycle_epochs
+    return run_folder.opened(
+        folder,
+        config=run_folder.as_config(config) | settings,
+        defaults=run_folder.as_config(type(config)()),
+        free=flags.FREE_FLAGS,
+        overwrite=config.run.overwrite,
+        is_chief=is_chief,
+    )
+
+
 def _build(where, optimization: flags.Optimization, feed: Feed, build) -> keras.Model:
     """Build everything that has variables under the strategy."""
     with where.scope():
@@ -272,12 +276,6 @@ def _distributed(where, feed: Feed, steps: range):
         return feed.batches(steps, own)
 
     return where.distribute_datasets_from_function(part)
-
-
-def _cycle(optimization: flags.Optimization) -> dict:
-    """Return what config.json holds of cycles: their length may not change."""
-    epochs = optimization.cycle_epochs
-    return {"cycle_epochs": epochs} if epochs else {}
 
 
 def _snapshots(cycle_epochs: int, folder: pathlib.Path | None) -> list:

@@ -4,6 +4,7 @@ import pathlib
 
 import keras
 
+from tfdl import errors
 from tfdl.training import best
 
 FOLDER = "snapshots"
@@ -29,11 +30,20 @@ class Snapshots(keras.callbacks.Callback):
         self._cycle_epochs = cycle_epochs
 
     def on_epoch_end(self, epoch, logs=None):
-        """Write at the end of a cycle; called while averaged weights are in."""
+        """Write at the end of a cycle; called while averaged weights are in.
+
+        Raises:
+            ResourceError: it cannot be written; earlier files are untouched.
+        """
         number, rest = divmod(epoch + 1, self._cycle_epochs)
         if self._folder is None or rest:
             return
         folder = self._folder / FOLDER
-        folder.mkdir(exist_ok=True)
-        # Two digits, so that the order of names is that of cycles.
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise errors.ResourceError(
+                f"{folder} cannot be made: {error}",
+                "free disk space, then run it again",
+            ) from error
         best.save_weights(self.model, folder / f"{number:02d}.weights.h5")

@@ -113,22 +113,21 @@ class Export(_OfRun):
                 "drop --skip-metric",
             )
 
-    def network(
-        self, model: keras.Model, trained: str, restore: Callable[..., tuple]
-    ) -> keras.Model:
+    def network(self, model: keras.Model, restore: Callable[..., tuple]) -> keras.Model:
         """Give a model the precision that was asked for.
+
+        The layers are asked, since an ensemble's members may differ in theirs.
 
         Args:
             model: of the run.
-            trained: the run's precision.
             restore: `session.restore` of the run; takes `number_format`.
 
         Returns:
             `model`, or another with its weights.
         """
-        asked = trained if self.precision == "as_trained" else self.precision
-        if self.format != "savedmodel":
-            asked = "float32"
-        if asked == trained:
+        if self.format == "savedmodel" and self.precision == "as_trained":
+            return model
+        asked = self.precision if self.format == "savedmodel" else "float32"
+        if {layer.compute_dtype for layer in model.layers} == {asked}:
             return model
         return restore(number_format=asked)[-1]

@@ -12,6 +12,9 @@ class DeeplySupervised(keras.Model):
     The loss that it is compiled with is that of the logits; each auxiliary classifier
     adds `WEIGHT` times the same loss. Metrics are of the logits alone.
 
+    The weight is GoogLeNet's for every network; Inception-v3's authors add the loss of
+    their one auxiliary classifier with 0.4.
+
     Args:
         network: a functional model whose output is {"logits", "auxiliary1", ...}, each
             float32 (batch, classes).
