@@ -66,6 +66,15 @@ FAMILIES = {
     "fractional_cifar": Family(),
 }
 SIMPLE = ("lenet5", "cifar_resnet20", "resnet18")
+DEEP = (  # over seven seconds each on two cores
+    *("googlenet_bn", "inception_v3", "xception", "resnet50_v1", "resnet50_v2"),
+    *("resnext50_32x4d", "wide_resnet50_2", "fractalnet", "densenet121"),
+    *("darknet53", "cspdarknet"),
+)
+EACH = [
+    pytest.param(name, marks=[pytest.mark.slow] if name in DEEP else [])
+    for name in FAMILIES
+]
 NUM_PICTURES = 8
 MOST_STEPS = 120
 STEPS = 20  # between looks at the loss
@@ -83,7 +92,7 @@ def _images(name, num_images=NUM_PICTURES):
     return generator.random((num_images, *FAMILIES[name].shape), dtype="float32")
 
 
-@pytest.fixture(scope="module", params=FAMILIES)
+@pytest.fixture(scope="module", params=EACH)
 def trained(request):
     """(name, model, kernel of its first layer before, losses at every look)."""
     name = request.param
@@ -161,7 +170,7 @@ def test_the_first_layer_normalises_and_the_last_gives_logits(trained):
     assert model.output.dtype == "float32"
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", EACH)
 def test_mixed_bfloat16_gives_finite_float32_logits(name):
     keras.config.set_dtype_policy("mixed_bfloat16")
     model = _build(name, num_classes=10)
@@ -170,7 +179,7 @@ def test_mixed_bfloat16_gives_finite_float32_logits(name):
     assert np.isfinite(logits).all()
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", EACH)
 def test_feature_maps_are_named_by_their_strides(name):
     """And in the order of the strides; valid paddings only make them smaller."""
     maps = _build(name, num_classes=None).output
@@ -206,7 +215,7 @@ def test_half_the_width_halves_the_channels(name):
         assert feature.shape[:-1] == half[key].shape[:-1]
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", EACH)
 def test_dropout_acts_in_training_only(name):
     model = _build(name, num_classes=10, dropout_rate=0.5, spatial_dropout_rate=0.2)
     kinds = (keras.layers.Dropout, keras.layers.SpatialDropout2D)
@@ -228,7 +237,7 @@ def test_dropout_acts_in_training_only(name):
         {"weights": "imagenet.weights.h5"},
     ],
 )
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", EACH)
 def test_arguments_out_of_range_are_errors_of_the_user(name, options):
     (argument,) = options
     shape, width = FAMILIES[name].shape, FAMILIES[name].width
