@@ -1,6 +1,6 @@
 """Trains one run in cycles and compares its snapshots with their ensemble.
 
-    python benchmarks/ensembles.py                  # ResNet-20 on CIFAR-10, 25 minutes
+    python benchmarks/ensembles.py                  # ResNet-20 on CIFAR-10, 20 minutes
     python benchmarks/ensembles.py --preset tiny --epochs 4 --cycles 2     # seconds
 
 Needs the data set `cifar10_jpg` in the folder that TFDL_DATA names; flags are those of
