@@ -35,7 +35,7 @@ class Objective:
         Returns:
             The model; with auxiliary logits one that trains them too.
         """
-        if isinstance(model.output, dict):
+        if len(model.outputs) > 1:
             model = auxiliary.DeeplySupervised(model)
         if self.multi_label:
             loss = keras.losses.BinaryCrossentropy
