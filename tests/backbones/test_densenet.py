@@ -72,28 +72,13 @@ def test_what_it_has_not_is_refused(options):
         densenet.densenet(161, (64, 64, 3), 10, **{"width": 0.125} | options)
 
 
-def _randomize(model):
-    generator = np.random.default_rng(0)
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            shape = layer.gamma.shape
-            layer.set_weights(
-                [
-                    generator.uniform(0.5, 1.5, shape),
-                    generator.normal(0, 0.2, shape),
-                    generator.normal(0, 0.2, shape),
-                    generator.uniform(0.5, 1.5, shape),
-                ]
-            )
-
-
-def test_logits_equal_those_of_keras_applications():
+def test_logits_equal_those_of_keras_applications(randomize):
     size = (45, 70, 3)
     keras.utils.set_random_seed(0)
     theirs = keras.applications.DenseNet121(
         weights=None, input_shape=size, classifier_activation=None
     )
-    _randomize(theirs)
+    randomize(theirs)
     ours = densenet.densenet(121, size)
     imagenet.transfer(theirs, ours, densenet.published(121))
     image = np.random.default_rng(1).random((2, *size), dtype="float32")

@@ -70,14 +70,14 @@ def test_the_maps_at_299_pixels_are_the_documented(model):
     ]
 
 
-def test_logits_equal_those_of_keras(model):
+def test_logits_equal_those_of_keras(model, randomize):
     """Keras's layers are numbered through the process, from where others ended."""
     keras.layers.Conv2D(1, 1)
     keras.layers.BatchNormalization()
     theirs = keras.applications.InceptionResNetV2(
         weights=None, classifier_activation=None
     )
-    _randomize(theirs)
+    randomize(theirs)
     imagenet.transfer(theirs, model, inception_resnet_v2.published())
     image = np.random.default_rng(1).random((1, 299, 299, 3), dtype="float32")
     preprocess = keras.applications.inception_resnet_v2.preprocess_input
@@ -85,18 +85,6 @@ def test_logits_equal_those_of_keras(model):
     assert np.std(expected) > 0.01
     scale = np.abs(expected).max()
     np.testing.assert_allclose(model(image), expected, rtol=0, atol=1e-5 * scale)
-
-
-def _randomize(model):
-    generator = np.random.default_rng(0)
-    for weight in model.weights:
-        values = generator.normal(scale=0.1, size=weight.shape)
-        if weight.name == "moving_variance":
-            values = generator.uniform(0.5, 1.5, weight.shape)
-        elif weight.name == "kernel":
-            fan_in = np.prod(weight.shape[:-1])
-            values = generator.normal(scale=np.sqrt(2 / fan_in), size=weight.shape)
-        weight.assign(values)
 
 
 @pytest.mark.parametrize(

@@ -42,11 +42,11 @@ def test_sizes_may_be_unknown():
     assert model(np.zeros((3, 80, 75, 3), "float32")).shape == (3, 7)
 
 
-def test_logits_equal_those_of_keras():
+def test_logits_equal_those_of_keras(randomize):
     """Keras's layers are numbered through the process, from where others ended."""
     keras.applications.InceptionV3(weights=None, include_top=False)
     theirs = keras.applications.InceptionV3(weights=None, classifier_activation=None)
-    _randomize(theirs)
+    randomize(theirs)
     model = build((299, 299, 3))
     imagenet.transfer(theirs, model, inception_v3.published())
     image = np.random.default_rng(1).random((1, 299, 299, 3), dtype="float32")
@@ -54,18 +54,6 @@ def test_logits_equal_those_of_keras():
     expected = theirs(preprocessed)
     scale = np.abs(expected).max()
     np.testing.assert_allclose(model(image), expected, rtol=0, atol=1e-5 * scale)
-
-
-def _randomize(model):
-    generator = np.random.default_rng(0)
-    for weight in model.weights:
-        values = generator.normal(scale=0.1, size=weight.shape)
-        if weight.name in ("moving_variance", "gamma"):
-            values = generator.uniform(0.5, 1.5, weight.shape)
-        elif weight.name == "kernel":
-            fan_in = np.prod(weight.shape[:-1])
-            values = generator.normal(scale=np.sqrt(2 / fan_in), size=weight.shape)
-        weight.assign(values)
 
 
 def test_auxiliary_head_sees_module_7():

@@ -39,13 +39,15 @@ def test_feature_maps_of_unknown_and_odd_size_round_up(num_images):
 
 @pytest.mark.parametrize("output_stride", [8, 16])
 @pytest.mark.parametrize("size", [(64, 96), (65, 33)])
-def test_dilated_network_holds_the_pixels_of_the_strided_one(size, output_stride):
+def test_dilated_network_holds_the_pixels_of_the_strided_one(
+    size, output_stride, randomize
+):
     """At the end of each patch for even sizes, at its start for odd ones."""
     plain = mobilenet_v1.mobilenet_v1((*size, 3), None, width=0.25)
     dilated = mobilenet_v1.mobilenet_v1(
         (*size, 3), None, width=0.25, output_stride=output_stride
     )
-    _randomize(plain)
+    randomize(plain)
     dilated.set_weights(plain.get_weights())
     image = np.random.default_rng(0).random((1, *size, 3), dtype="float32")
     step = 32 // output_stride
@@ -63,25 +65,15 @@ def test_what_it_has_not_is_refused(options):
         mobilenet_v1.mobilenet_v1((64, 64, 3), 10, width=0.125, **options)
 
 
-def _randomize(model):
-    generator = np.random.default_rng(0)
-    for layer in model.layers:
-        shapes = [weight.shape for weight in layer.weights]
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.set_weights([generator.uniform(0.5, 1.5, shape) for shape in shapes])
-        elif isinstance(layer, keras.layers.DepthwiseConv2D):
-            layer.set_weights([generator.normal(0, 0.5, shape) for shape in shapes])
-
-
 @pytest.mark.parametrize("width", [1.0, 0.5])
-def test_logits_equal_those_of_keras_applications(width):
+def test_logits_equal_those_of_keras_applications(width, randomize):
     """Even sizes: at odd ones theirs, unlike the paper's program, crops."""
     size = (64, 96, 3)
     keras.utils.set_random_seed(0)
     theirs = keras.applications.MobileNet(
         weights=None, input_shape=size, alpha=width, classifier_activation=None
     )
-    _randomize(theirs)
+    randomize(theirs)
     ours = mobilenet_v1.mobilenet_v1(size, width=width)
     imagenet.transfer(theirs, ours, mobilenet_v1.published())
     image = np.random.default_rng(1).random((2, *size), dtype="float32")

@@ -47,13 +47,15 @@ def test_feature_maps_of_unknown_and_odd_size_round_up(num_images):
 
 @pytest.mark.parametrize("output_stride", [8, 16])
 @pytest.mark.parametrize("size", [(64, 96), (65, 33)])
-def test_dilated_network_holds_the_pixels_of_the_strided_one(size, output_stride):
+def test_dilated_network_holds_the_pixels_of_the_strided_one(
+    size, output_stride, randomize
+):
     """At the end of each patch for even sizes, at its start for odd ones."""
     plain = mobilenet_v2.mobilenet_v2((*size, 3), None, width=0.125)
     dilated = mobilenet_v2.mobilenet_v2(
         (*size, 3), None, width=0.125, output_stride=output_stride
     )
-    _randomize(plain)
+    randomize(plain)
     dilated.set_weights(plain.get_weights())
     image = np.random.default_rng(0).random((1, *size, 3), dtype="float32")
     step = 32 // output_stride
@@ -76,24 +78,14 @@ def test_another_output_stride_is_refused():
         mobilenet_v2.mobilenet_v2((64, 64, 3), 10, output_stride=4)
 
 
-def _randomize(model):
-    generator = np.random.default_rng(0)
-    for layer in model.layers:
-        shapes = [weight.shape for weight in layer.weights]
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.set_weights([generator.uniform(0.5, 1.5, shape) for shape in shapes])
-        elif isinstance(layer, keras.layers.DepthwiseConv2D):
-            layer.set_weights([generator.normal(0, 0.5, shape) for shape in shapes])
-
-
 @pytest.mark.parametrize("width", [1.0, 0.35])
-def test_logits_equal_those_of_keras_applications(width):
+def test_logits_equal_those_of_keras_applications(width, randomize):
     size = (45, 70, 3)
     keras.utils.set_random_seed(0)
     theirs = keras.applications.MobileNetV2(
         weights=None, input_shape=size, alpha=width, classifier_activation=None
     )
-    _randomize(theirs)
+    randomize(theirs)
     ours = mobilenet_v2.mobilenet_v2(size, width=width)
     imagenet.transfer(theirs, ours, mobilenet_v2.published())
     image = np.random.default_rng(1).random((2, *size), dtype="float32")

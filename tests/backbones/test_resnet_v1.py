@@ -11,27 +11,15 @@ from tfdl.layers import receptive_field
 SHAPE = (64, 64, 3)
 
 
-def _randomize(model):
-    """Give norms and biases other values than they start from; variances positive."""
-    generator = np.random.default_rng(0)
-    for layer in model.layers:
-        layer.set_weights(
-            [
-                generator.uniform(0.5, 1.5, value.shape) if value.ndim == 1 else value
-                for value in layer.get_weights()
-            ]
-        )
-
-
 @pytest.mark.parametrize(
     "depth",
     [50, *(pytest.param(depth, marks=pytest.mark.slow) for depth in (101, 152))],
 )
-def test_logits_equal_those_of_keras_applications(depth):
+def test_logits_equal_those_of_keras_applications(depth, randomize):
     theirs = resnet_v1.APPLICATIONS[depth](
         weights=None, input_shape=SHAPE, classifier_activation=None
     )
-    _randomize(theirs)
+    randomize(theirs)
     ours = resnet_v1.resnet_v1(depth, SHAPE)
     imagenet.transfer(theirs, ours, resnet_v1.published(depth))
     images = np.random.default_rng(1).random((2, *SHAPE), dtype="float32")
@@ -40,11 +28,11 @@ def test_logits_equal_those_of_keras_applications(depth):
     np.testing.assert_allclose(ours(images), expected, rtol=0, atol=1e-5 * scale)
 
 
-def test_feature_maps_take_the_weights_too():
+def test_feature_maps_take_the_weights_too(randomize):
     theirs = resnet_v1.APPLICATIONS[50](
         weights=None, include_top=False, input_shape=SHAPE
     )
-    _randomize(theirs)
+    randomize(theirs)
     ours = resnet_v1.resnet_v1(50, SHAPE, None)
     imagenet.transfer(theirs, ours, resnet_v1.published(50))
     images = np.random.default_rng(1).random((2, *SHAPE), dtype="float32")

@@ -9,27 +9,15 @@ from tfdl.backbones import imagenet, resnet_v2
 SHAPE = (64, 64, 3)
 
 
-def _randomize(model):
-    """Give norms and biases other values than they start from; variances positive."""
-    generator = np.random.default_rng(0)
-    for layer in model.layers:
-        layer.set_weights(
-            [
-                generator.uniform(0.5, 1.5, value.shape) if value.ndim == 1 else value
-                for value in layer.get_weights()
-            ]
-        )
-
-
 @pytest.mark.parametrize(
     "depth",
     [50, *(pytest.param(depth, marks=pytest.mark.slow) for depth in (101, 152))],
 )
-def test_logits_equal_those_of_keras_applications(depth):
+def test_logits_equal_those_of_keras_applications(depth, randomize):
     theirs = resnet_v2.APPLICATIONS[depth](
         weights=None, input_shape=SHAPE, classifier_activation=None
     )
-    _randomize(theirs)
+    randomize(theirs)
     ours = resnet_v2.resnet_v2(depth, SHAPE)
     imagenet.transfer(theirs, ours, resnet_v2.published(depth))
     images = np.random.default_rng(1).random((2, *SHAPE), dtype="float32")
@@ -38,11 +26,11 @@ def test_logits_equal_those_of_keras_applications(depth):
     np.testing.assert_allclose(ours(images), expected, rtol=0, atol=1e-5 * scale)
 
 
-def test_feature_maps_are_what_the_branch_of_the_strided_block_starts_from():
+def test_feature_maps_are_what_the_branch_of_the_strided_block_starts_from(randomize):
     theirs = resnet_v2.APPLICATIONS[50](
         weights=None, include_top=False, input_shape=SHAPE
     )
-    _randomize(theirs)
+    randomize(theirs)
     ours = resnet_v2.resnet_v2(50, SHAPE, None)
     imagenet.transfer(theirs, ours, resnet_v2.published(50))
     names = {

@@ -63,7 +63,7 @@ def test_multiply_adds_and_receptive_field_at_299_pixels():
     assert field.size == (7 + 84 + 864 + 128,) * 2
 
 
-def test_logits_equal_those_of_keras(model):
+def test_logits_equal_those_of_keras(model, randomize):
     """Keras counts the shortcuts' layers through the process, from where others end."""
     keras.layers.Conv2D(1, 1)
     keras.layers.BatchNormalization()
@@ -71,27 +71,13 @@ def test_logits_equal_those_of_keras(model):
     theirs = keras.applications.Xception(
         weights=None, input_shape=size, classes=1000, classifier_activation=None
     )
-    _randomize(theirs)
+    randomize(theirs)
     imagenet.transfer(theirs, model, xception.published())
     image = np.random.default_rng(1).random((3, *size), dtype="float32")
     expected = theirs(keras.applications.xception.preprocess_input(255 * image))
     assert np.std(expected) > 0.01
     scale = np.abs(expected).max()
     np.testing.assert_allclose(model(image), expected, rtol=0, atol=1e-5 * scale)
-
-
-def _randomize(model):
-    generator = np.random.default_rng(0)
-    for weight in model.weights:
-        values = generator.normal(scale=0.1, size=weight.shape)
-        if weight.name in ("moving_variance", "gamma"):
-            values = generator.uniform(0.5, 1.5, weight.shape)
-        elif weight.name == "depthwise_kernel":
-            values = generator.normal(scale=1 / 3, size=weight.shape)
-        elif weight.name.endswith("kernel"):
-            fan_in = np.prod(weight.shape[:-1])
-            values = generator.normal(scale=np.sqrt(2 / fan_in), size=weight.shape)
-        weight.assign(values)
 
 
 def test_every_half_of_a_separable_convolution_keeps_the_deviation():
