@@ -148,7 +148,7 @@ def test_pictures_that_are_not_normalised_are_found(check, app, monkeypatch, sca
 @pytest.mark.slow
 def test_a_network_without_normalisation_is_found(check, app, monkeypatch):
     monkeypatch.setattr(
-        norms, "normalization", lambda kind, name: keras.layers.Identity(name=name)
+        norms, "normalization", lambda kind, name, **_: keras.layers.Identity(name=name)
     )
     code, found = check("--model", "cifar_resnet56")
     assert code == 2
