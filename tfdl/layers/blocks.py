@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import keras
 
 from tfdl import errors
-from tfdl.layers import drop_path, norms
+from tfdl.layers import drop_path, grouped_convolution, norms
 
 
 def scaled(channels: int, width: float, *, divisor: int = 1) -> int:
@@ -61,7 +61,8 @@ def convolution(
         float (batch, ceil(height / strides), ceil(width / strides), filters).
     """
     x, padding = _padded(x, kernel_size, strides=strides, padding=padding, name=name)
-    return keras.layers.Conv2D(
+    kind = keras.layers.Conv2D if groups == 1 else grouped_convolution.GroupedConv2D
+    return kind(
         filters,
         kernel_size,
         strides,

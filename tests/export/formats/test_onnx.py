@@ -12,7 +12,11 @@ from tfdl.export.formats import onnx
 from tfdl.tasks.classification import postprocess
 from tfdl.training import inference
 
-MODELS = {"lenet5": ((28, 28, 1), 1.0), "resnet18": ((32, 32, 3), 0.125)}
+MODELS = {
+    "lenet5": ((28, 28, 1), 1.0),
+    "resnet18": ((32, 32, 3), 0.125),
+    "resnext50_32x4d": ((32, 32, 3), 0.125),
+}
 
 
 def write(base, name, images):
