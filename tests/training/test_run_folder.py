@@ -53,6 +53,12 @@ def test_a_flag_may_move_to_another_group(tmp_path):
         pass
     with opened(tmp_path, CONFIG | {"network": {"width": 2}}):
         pass
+    other = CONFIG | {"network": {"width": 3}}
+    with (
+        pytest.raises(errors.UsageError, match="width 2 -> 3"),
+        opened(tmp_path, other),
+    ):
+        pytest.fail("it was opened")
 
 
 def test_a_flag_that_a_run_did_not_know_had_its_default(tmp_path):
