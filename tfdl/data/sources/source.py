@@ -10,6 +10,34 @@ Sample = dict[str, tf.Tensor]
 
 
 @dataclasses.dataclass(frozen=True)
+class Objects:
+    """What is known of the objects in one picture, apart from its pixels.
+
+    Attributes:
+        size: (height, width) of the picture, upright, in pixels.
+        boxes: float32 (objects, 4), pixels of that picture.
+        labels: int32 (objects,), indices into the class names.
+        areas: float32 (objects,), square pixels: of the object where its outline is
+            known, of its box where it is not.
+        is_crowd: bool (objects,); a crowd's box is around many objects. It is not
+            trained on, and what is found in it does not count.
+        is_difficult: bool (objects,); may be missed without being counted.
+        places: what a message calls each object, such as "cells.xml, object 3".
+    """
+
+    size: tuple[int, int]
+    boxes: np.ndarray
+    labels: np.ndarray
+    areas: np.ndarray
+    is_crowd: np.ndarray
+    is_difficult: np.ndarray
+    places: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclasses.dataclass(frozen=True)
 class Source:
     """Examples that can be read by number, in any order.
 
@@ -22,7 +50,8 @@ class Source:
         pixels: int64 (examples,), height x width x channels of each picture.
         load: index, int64 () -> sample, in the graph and without state. A sample has
             "image", uint8 (height, width, channels), and of "label", "boxes",
-            "labels", "masks" and "semantic" what the format knows.
+            "labels", "masks" and "semantic" what the format knows; crowds are left out.
+        objects: of each picture, where the format knows them; none of another.
     """
 
     class_names: tuple[str, ...]
@@ -31,6 +60,7 @@ class Source:
     digests: np.ndarray
     pixels: np.ndarray
     load: Callable[[tf.Tensor], Sample]
+    objects: Sequence[Objects] = ()
 
     def __len__(self) -> int:
         return len(self.names)
@@ -49,6 +79,7 @@ class Source:
             digests=self.digests[indices],
             pixels=self.pixels[indices],
             load=lambda index: self.load(tf.gather(chosen, index)),
+            objects=[self.objects[index] for index in indices] if self.objects else (),
         )
 
 
@@ -63,12 +94,14 @@ class Stream:
             of records, cheap to pass over; also in the graph. The same seed gives the
             same order.
         load: record -> sample as of a Source, in the graph and without state.
+        objects: of each picture in the files' own order, where the format knows them.
     """
 
     class_names: tuple[str, ...]
     size: int
     read: Callable[[tf.Tensor | None], tf.data.Dataset]
     load: Callable[..., Sample]
+    objects: Sequence[Objects] = ()
 
     def __len__(self) -> int:
         return self.size

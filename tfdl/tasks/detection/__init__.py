@@ -1,0 +1,1 @@
+"""Detection: which objects are in a picture, and where?"""
