@@ -43,7 +43,7 @@ class Config:
 
     data: flags.Data = field(default_factory=flags.Data)
     network: flags.Network = field(default_factory=flags.Network)
-    optimization: flags.Optimization = field(default_factory=flags.Optimization)
+    optimization: flags.Classification = field(default_factory=flags.Classification)
     run: flags.Run = field(default_factory=flags.Run)
     model: str = "cifar_resnet20"
     """Its name, such as lenet5, resnet18 or mobilenet_v2; apps/README.md has all."""
@@ -65,17 +65,19 @@ PRESETS = {
     "tiny": Config(
         data=flags.Data(num_examples=400, batch_size=32),
         network=flags.Network(width=0.5),
-        optimization=flags.Optimization(epochs=2),
+        optimization=flags.Classification(epochs=2),
     ),
     "mnist": Config(
         data=flags.Data(source="mnist:mnist_idx", image_size=28, channels=1),
-        optimization=flags.Optimization(optimizer="adam", learning_rate=0.002),
+        optimization=flags.Classification(optimizer="adam", learning_rate=0.002),
         model="lenet5",
         augmentation="digits",
     ),
     "cifar": Config(
         data=flags.Data("folder:cifar10_jpg/cifar10_jpg_subset.zip"),
-        optimization=flags.Optimization(epochs=60, label_smoothing=0.1, average=0.995),
+        optimization=flags.Classification(
+            epochs=60, label_smoothing=0.1, average=0.995
+        ),
     ),
 }
 

@@ -42,6 +42,15 @@ def examples(request, written):
     )
 
 
+def keep(examples, *, limit_bytes):
+    labels = tf.constant(examples.labels)
+    return cache.keep_pictures(
+        examples,
+        limit_bytes=limit_bytes,
+        annotations=lambda index: {"label": tf.gather(labels, index)},
+    )
+
+
 def in_pipeline(examples):
     dataset = tf.data.Dataset.range(len(examples)).map(examples.load)
     assert dataset.element_spec["image"].shape.rank == 3
@@ -51,7 +60,7 @@ def in_pipeline(examples):
 @pytest.mark.parametrize("share", [0, 0.01, 0.3, 0.7, 1, 5])
 def test_samples_are_the_same_whatever_fits(examples, share):
     limit = int(share * examples.pixels.sum())
-    kept = cache.keep_pictures(examples, limit_bytes=limit)
+    kept = keep(examples, limit_bytes=limit)
     plain = [examples.load(tf.constant(n, tf.int64)) for n in range(NUM_EXAMPLES)]
     for number, sample in enumerate(in_pipeline(kept)):
         assert sorted(sample) == ["image", "label"]
@@ -65,8 +74,8 @@ def test_samples_are_the_same_whatever_fits(examples, share):
 @pytest.mark.parametrize("share", [0, 0.01, 0.3, 0.7, 1])
 def test_kept_pictures_are_the_first_that_fit_the_limit(examples, written, share):
     limit = int(share * examples.pixels.sum())
-    before = in_pipeline(cache.keep_pictures(examples, limit_bytes=0))
-    kept = cache.keep_pictures(examples, limit_bytes=limit)
+    before = in_pipeline(keep(examples, limit_bytes=0))
+    kept = keep(examples, limit_bytes=limit)
     written.assign(100)  # what is decoded from now on looks otherwise
     is_kept = [
         (now["image"] == then["image"]).all()
@@ -78,13 +87,13 @@ def test_kept_pictures_are_the_first_that_fit_the_limit(examples, written, share
 
 def test_channels_stay_known_in_the_graph(examples):
     channels = int(examples.load(tf.constant(0, tf.int64))["image"].shape[-1])
-    kept = cache.keep_pictures(examples, limit_bytes=100)
+    kept = keep(examples, limit_bytes=100)
     dataset = tf.data.Dataset.range(1).map(kept.load)
     assert dataset.element_spec["image"].shape.as_list() == [None, None, channels]
 
 
 def test_several_classes_are_kept_as_they_are(make_source):
     labels = np.eye(3, dtype=np.int32)[[0, 2, 1, 1]]
-    kept = cache.keep_pictures(make_source(labels), limit_bytes=24)
+    kept = keep(make_source(labels), limit_bytes=24)
     found = [sample["label"] for sample in in_pipeline(kept)]
     np.testing.assert_array_equal(found, labels)

@@ -31,16 +31,15 @@ def test_each_format_has_its_writer(tmp_path, monkeypatch, name):
         format=export_format,
         quantization=quantization,
     )
-    questions = types.SimpleNamespace(
-        examples={"serve_tensor": {"images": 1}}, calibration=2, measure=3
-    )
     path = writing.write(
         options,
         "network",
         reference="evaluated",
         build=None,
-        questions=questions,
         labels=("a", "b"),
+        examples={"serve_tensor": {"images": 1}},
+        calibration=2,
+        measure=3,
     )
     base, infer, arguments = called[name]
     assert infer == "network"

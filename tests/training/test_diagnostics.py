@@ -12,7 +12,7 @@ def set_up(kind, model, **changes):
         "build": lambda optimizer: model,
         "found": [Finding("splits", "pass", "two")],
         "pictures": {"train_batch": np.zeros((4, 4, 3), np.uint8)},
-        "start_loss": np.log(2),
+        "start_losses": lambda batch: {"loss": np.log(2)},
         "least_loss": lambda batch: 0.0,
     }
     return diagnostics.SetUp(**options | changes)

@@ -1,6 +1,7 @@
 """Keeps decoded pictures in memory, up to a limit, without changing their order."""
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -10,47 +11,48 @@ from tfdl.data.sources import source
 _CHUNK_BYTES = 64 << 20  # one at a time, small pictures would take three times as long
 
 
-def keep_pictures(examples: source.Source, *, limit_bytes: int) -> source.Source:
+def keep_pictures(
+    examples: source.Source,
+    *,
+    limit_bytes: int,
+    annotations: Callable[[tf.Tensor], source.Sample],
+) -> source.Source:
     """Decode the first pictures of a source once and keep their pixels.
 
     Args:
-        examples: any source whose samples have an image and a label.
+        examples: any source.
         limit_bytes: the most memory to use, and as much again while it is filled; what
             does not fit is decoded each time.
+        annotations: index, int64 () -> what goes with the image, without a file.
 
     Returns:
-        A source of the same images and labels, and nothing else: boxes and masks would
-        have to be decoded each time.
+        A source of the same images and of `annotations`, and nothing else.
     """
 
     def decoded(index: tf.Tensor) -> source.Sample:
-        sample = examples.load(index)
-        return {"image": sample["image"], "label": sample["label"]}
+        return {"image": examples.load(index)["image"]}
 
     sizes = np.cumsum(examples.pixels)
     count = int(np.searchsorted(sizes, limit_bytes, side="right"))
     if count == 0:
-        return dataclasses.replace(examples, load=decoded)
+        return dataclasses.replace(
+            examples, load=lambda index: decoded(index) | annotations(index)
+        )
     pixels, shapes = _decode(examples, count)
     starts = tf.constant(np.concatenate([[0], sizes[: count - 1]]), tf.int64)
-    labels = tf.constant(examples.labels)
-
     def kept(index: tf.Tensor) -> source.Sample:
         shape = tf.gather(shapes, index)
         size = tf.reduce_prod(shape)
         image = tf.slice(pixels, [tf.gather(starts, index)], [size])
-        return {
-            "image": tf.reshape(image, shape),
-            "label": tf.gather(labels, index),
-        }
+        return {"image": tf.reshape(image, shape)}
 
     def load(index: tf.Tensor) -> source.Sample:
         if count == len(examples):
             sample = kept(index)
         else:
             sample = tf.cond(index < count, lambda: kept(index), lambda: decoded(index))
-        sample["image"] = tf.ensure_shape(sample["image"], [None, None, channels])
-        return sample
+        image = tf.ensure_shape(sample["image"], [None, None, channels])
+        return {"image": image} | annotations(index)
 
     channels = int(shapes[0, 2])
     return dataclasses.replace(examples, load=load)

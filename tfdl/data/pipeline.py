@@ -79,6 +79,8 @@ class Training:
         recipe: what is done to each.
         batch_size: examples in the global batch.
         seed: of order, augmentation and mixing.
+        mixed_steps: how many steps mix, from the first; the others show examples by
+            themselves. None is all.
 
     Raises:
         UsageError: the batch is larger than the source, classes without one label for
@@ -90,6 +92,7 @@ class Training:
     recipe: Recipe
     batch_size: int
     seed: int
+    mixed_steps: int | None = None
 
     def __post_init__(self):
         if self.batch_size > len(self.examples):
@@ -142,18 +145,16 @@ class Training:
                 f"choose a multiple of {parts}",
             )
         part = self.batch_size // parts
-        if self.recipe.is_mixing:
-            positions = _positions(self.batch_size, steps, shard)
-            batched = self._mixed_batches(positions, part)
-        elif isinstance(self.examples, source.Stream):
-            batched = self._streamed(steps, shard).batch(part, drop_remainder=True)
+        middle = self._end_of_mixing(steps)
+        mixed, plain = range(steps.start, middle), range(middle, steps.stop)
+        if not mixed:
+            batches = self._plain_batches(plain, shard, part)
+        elif not plain:
+            batches = self._mixed_batches(mixed, shard, part)
         else:
-            positions = _positions(self.batch_size, steps, shard)
-            batched = _mapped(
-                positions.batch(part, drop_remainder=True),
-                lambda places: _in_turn(places, self.example_at, size=part),
-            )
-        return _as_it_stands(batched.map(self.recipe.feed).prefetch(_PREFETCHED))
+            later = self._plain_batches(plain, shard, part)
+            batches = self._mixed_batches(mixed, shard, part).concatenate(later)
+        return _as_it_stands(batches.prefetch(_PREFETCHED))
 
     def example_at(self, position: tf.Tensor) -> dict[str, tf.Tensor]:
         """Compute the example at a position, int64 (), of the training, not mixed."""
@@ -191,7 +192,27 @@ class Training:
         sample = augment.apply(self.recipe.augmentations, sample, seed=key)
         return self.recipe.prepare(sample)
 
-    def _mixed_batches(self, positions: tf.data.Dataset, size: int) -> tf.data.Dataset:
+    def _end_of_mixing(self, steps: range) -> int:
+        """Return the first of the steps that does not mix."""
+        if not self.recipe.is_mixing:
+            return steps.start
+        if self.mixed_steps is None:
+            return steps.stop
+        return min(max(self.mixed_steps, steps.start), steps.stop)
+
+    def _plain_batches(self, steps: range, shard: Shard, size: int) -> tf.data.Dataset:
+        """Batch examples as they are."""
+        if isinstance(self.examples, source.Stream):
+            batched = self._streamed(steps, shard).batch(size, drop_remainder=True)
+            return batched.map(self.recipe.feed)
+
+        def batch(places: tf.Tensor):
+            return self.recipe.feed(_in_turn(places, self.example_at, size=size))
+
+        positions = _positions(self.batch_size, steps, shard)
+        return _mapped(positions.batch(size, drop_remainder=True), batch)
+
+    def _mixed_batches(self, steps: range, shard: Shard, size: int) -> tf.data.Dataset:
         """Batch mixed examples; groups never reach over the end of a batch."""
         if size % groups.SIZE:
             raise errors.UsageError(
@@ -201,16 +222,18 @@ class Training:
             )
         shape = [size // groups.SIZE, groups.SIZE]
 
-        def batch(places: tf.Tensor) -> dict[str, tf.Tensor]:
+        def batch(places: tf.Tensor):
             examples = _in_turn(places, self.example_at, size=size)
             placed = tf.nest.map_structure(
                 lambda t: tf.reshape(t, [*shape, *t.shape[1:]]), (places, examples)
             )
             mixed = _in_turn(placed, self._mixed, size=shape[0])
-            return tf.nest.map_structure(
+            whole = tf.nest.map_structure(
                 lambda t: tf.reshape(t, [size, *t.shape[2:]]), mixed
             )
+            return self.recipe.feed(whole)
 
+        positions = _positions(self.batch_size, steps, shard)
         return _mapped(positions.batch(size, drop_remainder=True), batch)
 
     def _mixed(self, positions: tf.Tensor, group: dict) -> dict[str, tf.Tensor]:
@@ -250,11 +273,9 @@ def evaluation(
     examples: source.Source | source.Stream, prepare: Prepare, *, batch_size: int
 ) -> tf.data.Dataset:
     """Build batches of every example once, in order; the last may be smaller."""
-    if isinstance(examples, source.Stream):
-        records = examples.read(None)
-    else:
-        records = tf.data.Dataset.range(len(examples))
-    prepared = _mapped(records, lambda record: prepare(examples.load(record)))
+    prepared = _mapped(
+        examples.records(), lambda record: prepare(examples.load(record))
+    )
     return _as_it_stands(prepared.batch(batch_size).prefetch(_PREFETCHED))
 
 

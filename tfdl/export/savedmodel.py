@@ -29,6 +29,7 @@ def write(
     assets: Mapping[str, str],
     extras: Mapping[str, str],
     measure: Measure | None,
+    align: parity.Align = parity.as_it_is,
     warn: Callable[[str], None] = warnings.warn,
 ) -> pathlib.Path:
     """Write the next version of a model, prove it, then give it its number.
@@ -51,6 +52,7 @@ def write(
         extras: file name -> text; kept in `assets.extra/` alone.
         measure: signatures -> metrics, called with those in memory and those of the
             export; None where there are no data.
+        align: see `parity.prove`.
         warn: takes one line where the network is too large for constants.
 
     Returns:
@@ -81,7 +83,9 @@ def write(
             extra = folder / EXTRA
             warmup.write(extra / warmup.NAME, base.name, examples)
             _write_texts(extra, {**assets, **extras})
-            report = parity.prove(folder, functions, examples, tolerance=tolerance)
+            report = parity.prove(
+                folder, functions, examples, tolerance=tolerance, align=align
+            )
             report |= {"is_frozen": is_small, "precision": lowest}
             report["metrics"] = _measured(folder, functions, measure, tolerance)
             _write_texts(extra, {"parity.json": json.dumps(report, indent=2) + "\n"})

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import tensorflow as tf
 
-from tfdl.export import card, savedmodel
+from tfdl.export import card, parity, savedmodel
 from tfdl.export.formats import onnx, tflite
 
 
@@ -20,28 +20,17 @@ class Options(Protocol):
     quantization: str
 
 
-class Questions(Protocol):
-    """What an export is asked before it is published.
-
-    Attributes:
-        examples: signature -> input -> tensor, of two rows or more.
-        calibration: see `tflite.write`.
-        measure: signatures -> metrics of the test split, or None without data.
-    """
-
-    examples: Mapping[str, Mapping[str, tf.Tensor]]
-    calibration: tf.Tensor
-    measure: savedmodel.Measure | None
-
-
 def write(
     options: Options,
     infer: Callable,
     *,
     reference: Callable,
     build: savedmodel.Build,
-    questions: Questions,
     labels: Sequence[str],
+    examples: Mapping[str, Mapping[str, tf.Tensor]],
+    calibration: tf.Tensor,
+    measure: savedmodel.Measure | None,
+    align: parity.Align = parity.as_it_is,
 ) -> pathlib.Path:
     """Write `<base>/<name>/<version>`, or `<name>.tflite` or `<name>.onnx` beside it.
 
@@ -53,8 +42,11 @@ def write(
         infer: the network to write, a tf.function with an input signature.
         reference: the network that was evaluated, which a SavedModel must equal.
         build: network -> {signature: tf.function}, see `savedmodel.write`.
-        questions: for the proof and the metric.
         labels: names of the classes, for `labels.txt`.
+        examples: signature -> input -> tensor, of two rows or more, for the proof.
+        calibration: see `tflite.write`.
+        measure: signatures -> metrics of the test split, or None without data.
+        align: see `parity.prove`; of a SavedModel.
 
     Returns:
         The version's folder, or the file.
@@ -69,16 +61,16 @@ def write(
             infer,
             reference=reference,
             build=build,
-            examples=questions.examples,
+            examples=examples,
             assets={"labels.txt": "\n".join(labels) + "\n"},
             extras=_texts_of_run(base.name, options.run, labels),
-            measure=questions.measure,
+            measure=measure,
+            align=align,
         )
-    shared = {"build": build, "measure": questions.measure}
-    shared["examples"] = questions.examples["serve_tensor"]
+    shared = {"build": build, "measure": measure, "examples": examples["serve_tensor"]}
     if options.format == "tflite":
         shared["quantization"] = options.quantization
-        return tflite.write(base, infer, calibration=questions.calibration, **shared)
+        return tflite.write(base, infer, calibration=calibration, **shared)
     return onnx.write(base, infer, **shared)
 
 

@@ -49,7 +49,8 @@ class SetUp:
         build: optimizer -> compiled model.
         found: what linting the data found.
         pictures: name -> uint8 (height, width, 3), the data as they are drawn.
-        start_loss: what an untrained model's loss is in theory.
+        start_losses: batch -> what an untrained model's "loss", or those of its parts
+            that are known, are in theory; by the names of the model's metrics.
         least_loss: batch -> the least loss that any model can have on it.
         describe: model -> what is found without data.
     """
@@ -59,7 +60,7 @@ class SetUp:
     build: Callable[[keras.Optimizer], keras.Model]
     found: Sequence[Finding]
     pictures: Pictures
-    start_loss: float
+    start_losses: Callable[[Any], dict[str, float]]
     least_loss: Callable[[Any], float]
     describe: Callable[[keras.Model], list[Finding]] = lambda model: []
 
@@ -84,7 +85,7 @@ def run(
     found = [*set_up.found, *set_up.describe(model)]
     found += internals.inputs(model, batch)
     found.append(internals.activations(model, batch))
-    found.append(_start_loss(trial, batch, set_up.start_loss))
+    found.append(_start_losses(trial, batch, set_up.start_losses(batch)))
     gradients, norms = internals.gradients(trial, batch, is_frozen=is_frozen)
     found.append(gradients)
 
@@ -105,13 +106,18 @@ def run(
     return found, {**set_up.pictures, **charts}
 
 
-def _start_loss(trial: trials.Trial, batch, expected: float) -> Finding:
-    """Compare the first loss, batch statistics in use, with that of guessing."""
-    penalty = float(sum(trial.model.losses, start=0.0))
-    loss = trial.loss(batch, training=True) - penalty
+def _start_losses(trial: trials.Trial, batch, expected: dict[str, float]) -> Finding:
+    """Compare the first losses, batch statistics in use, with those of guessing."""
+    measured = trial.losses(batch, training=True)
     trial.reset()
-    reason = f"{loss:.4f}, in theory {expected:.4f}"
-    if abs(loss - expected) <= _START_TOLERANCE * expected:
+    reason = ", ".join(
+        f"{name} {measured[name]:.4f}, in theory {theory:.4f}"
+        for name, theory in expected.items()
+    )
+    if all(
+        abs(measured[name] - theory) <= _START_TOLERANCE * theory
+        for name, theory in expected.items()
+    ):
         return Finding("loss at step 0", "pass", reason)
     return Finding(
         "loss at step 0",

@@ -1,9 +1,7 @@
 """The flags that apps share: one name everywhere, checked when they are read."""
 
 import dataclasses
-import difflib
 import pathlib
-from collections.abc import Iterable
 from typing import Annotated, Literal
 
 import keras
@@ -11,24 +9,26 @@ import tyro
 
 from tfdl import errors
 from tfdl.training import loop, optimizers, schedules, strategy
+from tfdl.training.limits import (
+    at_least as at_least,
+    below_one,
+    choose as choose,
+    name_of,
+)
 
 _SEEDS = 1 << 32  # as many as NumPy takes
 
 
 @dataclasses.dataclass(frozen=True)
-class Data:
+class Pictures:
     """Which pictures, and how they are fed."""
 
     source: Annotated[str, tyro.conf.arg(name="data")] = "synthetic"
     """synthetic, or FORMAT:PATH; the app's first lines say which formats it reads."""
     image_size: int = 32
     """Height and width that pictures are resized to, in pixels."""
-    channels: Literal[1, 3] = 3
-    """1 for grey pictures, 3 for RGB."""
     batch_size: int = 128
     """Pictures in the global batch, over all replicas."""
-    sampling: Literal["uniform", "balanced"] = "uniform"
-    """uniform shows every picture once an epoch, balanced every class equally often."""
     validation_fraction: float = 0.1
     """Share of train that is held out where the data bring no validation split."""
     test_fraction: float = 0.1
@@ -44,21 +44,11 @@ class Data:
     on_bad_data: Literal["error", "skip"] = "error"
     """Refuse broken or leaked pictures, or leave up to 5 % of them out."""
 
-    def feeding(self) -> dict:
-        """Return the keyword arguments of a task's `feeding.read`."""
-        return {
-            "reading": self.reading(),
-            "channels": self.channels,
-            "sampling": self.sampling,
-            "batch_size": self.batch_size,
-        }
-
     def reading(self) -> dict:
         """Return the keyword arguments of a task's `data.read`."""
         return {
             "spec": self.source,
             "cache_dir": self.cache_dir.expanduser(),
-            "cache_bytes": self.cache_mb << 20,
             "image_size": self.image_size,
             "num_examples": self.num_examples,
             "validation_fraction": self.validation_fraction,
@@ -66,6 +56,11 @@ class Data:
             "train_dev_fraction": self.train_dev_fraction,
             "on_bad_data": self.on_bad_data,
         }
+
+    @property
+    def cache_bytes(self) -> int:
+        """Most memory that decoded pictures may take."""
+        return self.cache_mb << 20
 
     def __post_init__(self):
         at_least("--image-size", self.image_size, 1)
@@ -76,10 +71,29 @@ class Data:
             value = getattr(self, name)
             if not 0 < value < 1:
                 raise errors.UsageError(
-                    f"{_flag(name)} must be between 0 and 1. Received {value}",
+                    f"{name_of(name)} must be between 0 and 1. Received {value}",
                     "0.1 is usual",
                 )
-        _below_one("--train-dev-fraction", self.train_dev_fraction)
+        below_one("--train-dev-fraction", self.train_dev_fraction)
+
+
+@dataclasses.dataclass(frozen=True)
+class Data(Pictures):
+    """Which pictures of classes, and how they are fed."""
+
+    channels: Literal[1, 3] = 3
+    """1 for grey pictures, 3 for RGB."""
+    sampling: Literal["uniform", "balanced"] = "uniform"
+    """uniform shows every picture once an epoch, balanced every class equally often."""
+
+    def feeding(self) -> dict:
+        """Return the keyword arguments of a task's `feeding.read`."""
+        return {
+            "reading": self.reading() | {"cache_bytes": self.cache_bytes},
+            "channels": self.channels,
+            "sampling": self.sampling,
+            "batch_size": self.batch_size,
+        }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,8 +150,6 @@ class Optimization:
     """Weight of the kernels' absolute values in the loss."""
     l2: float = 0.0
     """Weight of the kernels' squares in the loss; with --l1 the elastic net."""
-    label_smoothing: float = 0.0
-    """Share of the target that is spread over all classes."""
     clip_norm: float = 0.0
     """Largest global norm of the gradient; 0 does not clip."""
     accumulation: int = 1
@@ -212,19 +224,18 @@ class Optimization:
         choose("--optimizer", self.optimizer, optimizers.OPTIMIZERS)
         choose("--schedule", self.schedule, schedules.DECAYS)
         for name in ("epochs", "accumulation", "cycles"):
-            at_least(_flag(name), getattr(self, name), 1)
+            at_least(name_of(name), getattr(self, name), 1)
         for name in (
             *("steps", "base_batch_size", "warmup_epochs", "weight_decay"),
             *("l1", "l2", "clip_norm", "patience"),
         ):
-            at_least(_flag(name), getattr(self, name), 0)
+            at_least(name_of(name), getattr(self, name), 0)
         if not self.learning_rate > 0:
             raise errors.UsageError(
                 f"--learning-rate must be over 0. Received {self.learning_rate}",
                 "0.1 suits SGD and 0.001 Adam",
             )
-        for name in ("label_smoothing", "average"):
-            _below_one(_flag(name), getattr(self, name))
+        below_one("--average", self.average)
         if self.cycles > 1:
             self._check_cycles()
 
@@ -245,6 +256,18 @@ class Optimization:
                 f"--patience {self.patience} would stop within a cycle. {told}",
                 "drop --patience",
             )
+
+
+@dataclasses.dataclass(frozen=True)
+class Classification(Optimization):
+    """How the weights of a classifier are found."""
+
+    label_smoothing: float = 0.0
+    """Share of the target that is spread over all classes."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        below_one("--label-smoothing", self.label_smoothing)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -282,7 +305,7 @@ class Run:
     def __post_init__(self):
         choose("--strategy", self.strategy, strategy.NAMES)
         for name in ("steps_per_execution", "save_every", "keep"):
-            at_least(_flag(name), getattr(self, name), 1)
+            at_least(name_of(name), getattr(self, name), 1)
         if not 0 <= self.seed < _SEEDS:
             raise errors.UsageError(
                 f"--seed must be in [0, {_SEEDS}). Received {self.seed}", "0 is usual"
@@ -327,40 +350,6 @@ def run_of(config, task: str) -> pathlib.Path:
     return config.run.run or pathlib.Path("runs", task, name)
 
 
-def choose(flag: str, value: str, choices: Iterable[str]) -> str:
-    """Check a name against a list.
-
-    Args:
-        flag: the flag that gave it.
-        value: the name.
-        choices: the names there are.
-
-    Raises:
-        UsageError: there is none of this name; a similar one is suggested.
-    """
-    choices = list(choices)
-    if value in choices:
-        return value
-    close = difflib.get_close_matches(value, choices, n=1, cutoff=0.4)
-    guess = f" Did you mean {close[0]}?" if close else ""
-    raise errors.UsageError(
-        f"{flag} {value} is unknown.{guess}", f"choose one of {', '.join(choices)}"
-    )
-
-
-def at_least(flag: str, value: float, least: float) -> None:
-    """Check the lower bound of a flag.
-
-    Raises:
-        UsageError: the value is below it.
-    """
-    if not value >= least:
-        raise errors.UsageError(
-            f"{flag} must be at least {least}. Received {value}",
-            f"set {flag} to {least} or more",
-        )
-
-
 def from_config(kind: type, config: dict):
     """Rebuild nested dataclasses of flags from what `config.json` holds.
 
@@ -379,14 +368,3 @@ def from_config(kind: type, config: dict):
             value = pathlib.Path(value)
         values[field.name] = value
     return kind(**values)
-
-
-def _below_one(flag: str, value: float) -> None:
-    if not 0 <= value < 1:
-        raise errors.UsageError(
-            f"{flag} must be in [0, 1). Received {value}", "0 switches it off"
-        )
-
-
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"

@@ -55,6 +55,7 @@ def outputs(
     infer: Callable[[tf.Tensor], dict | tf.Tensor | tuple],
     batches: tf.data.Dataset,
     *,
+    finish: Callable = lambda result, batch: result,
     check: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[dict | np.ndarray | tuple, dict[str, np.ndarray]]]:
     """Run inference on every batch, on this process's first device.
@@ -62,14 +63,16 @@ def outputs(
     Args:
         infer: as `compiled` makes it; takes `batch["image"]`.
         batches: dicts of tensors; the last batch may be smaller.
+        finish: (what `infer` returns, the batch) -> what is yielded in its place.
         check: called before each batch; what it raises ends the work.
 
     Yields:
-        (what `infer` returns, the whole batch), both as NumPy arrays.
+        (what `finish` returns, the whole batch), both as NumPy arrays.
     """
     for batch in batches:
         check()
-        result = tf.nest.map_structure(lambda t: t.numpy(), infer(batch["image"]))
+        finished = finish(infer(batch["image"]), batch)
+        result = tf.nest.map_structure(lambda t: t.numpy(), finished)
         yield result, {name: value.numpy() for name, value in batch.items()}
 
 

@@ -148,15 +148,18 @@ def finish(folder: pathlib.Path, *, samples: Pictures, plots: Pictures) -> None:
 
 
 def _draw_curves(folder: pathlib.Path) -> None:
-    """Draw each metric that has the columns <name> and val_<name>."""
+    """Draw each metric of training, of validation, or of both."""
     with open(folder / "metrics.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    epochs = [int(row["epoch"]) for row in rows]
+    epochs = [int(row.pop("epoch")) for row in rows]
+    names = dict.fromkeys(name.removeprefix("val_") for name in rows[0])
     drawn = {}
-    for name in [name for name in rows[0] if f"val_{name}" in rows[0]]:
+    for name in names:
+        columns = {"train": name, "validation": f"val_{name}"}
         series = {
             label: (epochs, [float(row[column]) for row in rows])
-            for label, column in (("train", name), ("validation", f"val_{name}"))
+            for label, column in columns.items()
+            if column in rows[0]
         }
         title = f"{name} during training"
         drawn[name] = drawing.curves(
@@ -168,7 +171,7 @@ def _draw_curves(folder: pathlib.Path) -> None:
 def predictions(
     folder: pathlib.Path, *, rows: Sequence[Mapping], samples: Pictures
 ) -> str:
-    """Write answers to a user's own pictures.
+    """Write one answer to each of a user's own pictures.
 
     Args:
         folder: of the run; predictions.csv and samples/ are written.
@@ -182,6 +185,25 @@ def predictions(
     _write_table(path, rows)
     drawing.save(folder / "samples", samples)
     return f"{len(rows)} pictures answered, see {path.resolve()}"
+
+
+def objects_found(
+    folder: pathlib.Path, *, rows: Sequence[Mapping], samples: Pictures
+) -> str:
+    """Write what was found in a user's own pictures, in COCO's form.
+
+    Args:
+        folder: of the run; predictions.json and samples/ are written.
+        rows: one for each object.
+        samples: pictures with their objects.
+
+    Returns:
+        A line for people.
+    """
+    path = folder / "predictions.json"
+    run_folder.write_json(path, list(rows))
+    drawing.save(folder / "samples", samples)
+    return f"{len(rows)} objects found, see {path.resolve()}"
 
 
 def compare(

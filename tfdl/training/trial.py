@@ -72,6 +72,17 @@ class Trial:
         """
         return float(self._loss(batch, tf.constant(training)))
 
+    def losses(self, batch, *, training: bool) -> dict[str, float]:
+        """Compute the "loss" without penalties on weights, and the parts it measures.
+
+        The arguments are those of `loss`.
+        """
+        self.model.reset_metrics()
+        penalty = float(sum(self.model.losses, start=0.0))
+        whole = self.loss(batch, training=training) - penalty
+        parts = {name: float(v) for name, v in self.model.get_metrics_result().items()}
+        return parts | {"loss": whole}
+
     def gradients(self, batch) -> list[np.ndarray | None]:
         """Compute the gradient of every trainable variable; None where none arrives."""
         found = self._gradients(batch)

@@ -131,3 +131,15 @@ class Export(_OfRun):
         if {layer.compute_dtype for layer in model.layers} == {asked}:
             return model
         return restore(number_format=asked)[-1]
+
+
+@dataclasses.dataclass(frozen=True)
+class Convert:
+    """Write annotations and pictures in another format."""
+
+    source: Annotated[str, tyro.conf.arg(name="data")]
+    """FORMAT:PATH; the app's first lines say which formats it reads."""
+    target: Annotated[str, tyro.conf.arg(name="to")]
+    """The same, of a folder that is new or empty."""
+    debug: bool = False
+    """Show the traceback of an error."""

@@ -319,7 +319,7 @@ def test_an_unknown_format_and_a_missing_place_are_told_apart(read):
 def test_memory_goes_to_train_first_and_never_over_the_limit(read, monkeypatch):
     limits = []
 
-    def keep(examples, *, limit_bytes):
+    def keep(examples, *, limit_bytes, annotations):
         limits.append(limit_bytes)
         return examples
 

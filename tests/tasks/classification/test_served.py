@@ -7,6 +7,7 @@ import PIL.Image
 import pytest
 import tensorflow as tf
 
+from tfdl.data import questions
 from tfdl.data.sources import source
 from tfdl.tasks.classification import data, metrics, postprocess, served
 
@@ -80,7 +81,7 @@ def test_files_and_prepared_pictures_measure_as_evaluation_does(channels, multi_
 
 
 def test_examples_of_both_signatures_are_the_same_pictures():
-    pictures = served.drawings()
+    pictures = questions.noise()
     examples = served.examples(pictures, image_shape=SHAPE)
     files = examples["serving_default"]["image_bytes"].numpy()
     formats = [PIL.Image.open(io.BytesIO(content)).format for content in files]
@@ -90,14 +91,6 @@ def test_examples_of_both_signatures_are_the_same_pictures():
     images = examples["serve_tensor"]["images"]
     assert images.shape == (4, *SHAPE)
     assert images.dtype == tf.float32
-
-
-def test_pictures_come_from_the_whole_of_a_split():
-    examples = split(count=23)
-    found = served.some_pictures(examples, count=4)
-    for picture, index in zip(found, (0, 5, 10, 15), strict=True):
-        np.testing.assert_array_equal(picture, examples.load(index)["image"])
-    assert len(served.some_pictures(examples, count=100)) == 23
 
 
 def test_a_stream_is_asked_in_the_order_of_its_files():
@@ -115,15 +108,15 @@ def test_a_stream_is_asked_in_the_order_of_its_files():
 
 def test_without_data_drawings_are_asked_and_nothing_is_measured():
     options = {"image_shape": SHAPE, "batch_size": 10, "multi_label": False}
-    asked = served.questions({}, **options)
-    assert asked.measure is None
-    assert asked.calibration.shape == (0, *SHAPE)
-    assert len(asked.examples["serve_tensor"]["images"]) >= 2
+    asked = served.asked({}, **options)
+    assert asked["measure"] is None
+    assert asked["calibration"].shape == (0, *SHAPE)
+    assert len(asked["examples"]["serve_tensor"]["images"]) >= 2
 
 
 def test_with_data_examples_are_of_test_and_ranges_of_train():
     options = {"image_shape": SHAPE, "batch_size": 10, "multi_label": False}
-    asked = served.questions({"train": split(count=9), "test": split()}, **options)
-    assert len(asked.calibration) == 9
-    assert len(asked.examples["serving_default"]["image_bytes"]) == 8
-    assert 0 <= asked.measure(signatures())["accuracy"] <= 1
+    asked = served.asked({"train": split(count=9), "test": split()}, **options)
+    assert len(asked["calibration"]) == 9
+    assert len(asked["examples"]["serving_default"]["image_bytes"]) == 8
+    assert 0 <= asked["measure"](signatures())["accuracy"] <= 1

@@ -65,6 +65,10 @@ class Source:
     def __len__(self) -> int:
         return len(self.names)
 
+    def records(self) -> tf.data.Dataset:
+        """List in order what `load` takes."""
+        return tf.data.Dataset.range(len(self))
+
     def take(self, indices: np.ndarray) -> "Source":
         """Keep the examples of these numbers, renumbered from zero.
 
@@ -105,3 +109,7 @@ class Stream:
 
     def __len__(self) -> int:
         return self.size
+
+    def records(self) -> tf.data.Dataset:
+        """List in order what `load` takes."""
+        return self.read(None)

@@ -33,8 +33,8 @@ def read(
         seed: of the drawings.
 
     Returns:
-        {"train": Source}; samples have every key: image, label, boxes, labels, masks
-        and semantic.
+        {"train": Source}, which knows its objects; samples have every key: image,
+        label, boxes, labels, masks and semantic.
     """
     name = f"{num_examples}x{image_size}px-{max_objects}objects-seed{seed}"
     folder = cache / "synthetic" / name
@@ -58,8 +58,27 @@ def read(
             digests=np.array([_digest(path) for path in paths], "S32"),
             pixels=np.full(len(paths), image_size * image_size * 3, np.int64),
             load=_loader(folder, examples, labels),
+            objects=[
+                _objects(example, path, image_size=image_size)
+                for example, path in zip(examples, paths, strict=True)
+            ],
         )
     }
+
+
+def _objects(example: dict, path: str, *, image_size: int) -> source.Objects:
+    boxes = np.array(example["boxes"], np.float32).reshape(-1, 4)
+    sizes = boxes[:, 2:] - boxes[:, :2]
+    never = np.zeros(len(boxes), bool)
+    return source.Objects(
+        size=(image_size, image_size),
+        boxes=boxes,
+        labels=np.array(example["labels"], np.int32),
+        areas=sizes.prod(axis=1),
+        is_crowd=never,
+        is_difficult=never,
+        places=[f"{path}, object {number + 1}" for number in range(len(boxes))],
+    )
 
 
 def _loader(folder: pathlib.Path, examples: list[dict], class_labels: np.ndarray):

@@ -101,7 +101,9 @@ def cached(
     """Keep decoded pictures of one split after the other, up to a limit."""
     kept = {}
     for split, examples in sources.items():
-        kept[split] = cache.keep_pictures(examples, limit_bytes=limit_bytes)
+        kept[split] = cache.keep_pictures(
+            examples, limit_bytes=limit_bytes, annotations=_labels(examples)
+        )
         limit_bytes = max(0, limit_bytes - int(examples.pixels.sum()))
     return kept
 
@@ -152,6 +154,11 @@ def prepare_image(image: tf.Tensor, *, image_size: int, channels: int) -> tf.Ten
 def inputs_and_targets(batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
     """Turn a batch of examples into what Keras's `train_step` takes."""
     return batch["image"], batch["classes"]
+
+
+def _labels(examples: source.Source) -> Callable[[tf.Tensor], source.Sample]:
+    labels = tf.constant(examples.labels)
+    return lambda index: {"label": tf.gather(labels, index)}
 
 
 def _prepare(sample, *, image_size, channels, num_classes) -> dict[str, tf.Tensor]:

@@ -67,7 +67,7 @@ def set_up(
         "build": functools.partial(build, len(names)),
         "found": lint(splits.sources, image_size=image_size),
         "pictures": {"train_batch": pictures.batch(*splits.first_batch(), names)},
-        "start_loss": objective.start_loss(len(names)),
+        "start_losses": lambda batch: {"loss": objective.start_loss(len(names))},
         "least_loss": objective.least_loss,
         "describe": lambda model: [sight(model, object_size=image_size)],
     }

@@ -31,6 +31,8 @@ class Detector:
             classes) in [0, 1]}.
         start_losses: targets -> the batch's mean of those parts that are known in
             theory for a network that knows nothing yet.
+        smallest_stride: pixels of the network's input between candidates; smaller
+            objects are hard to tell apart.
     """
 
     network: keras.Model
@@ -38,6 +40,7 @@ class Detector:
     losses: Callable[[Tensors, Tensors], Tensors]
     decode: Callable[[Tensors], Tensors]
     start_losses: Callable[[Tensors], dict[str, float]]
+    smallest_stride: int = 8
 
     @property
     def inference_model(self) -> keras.Model:
@@ -71,7 +74,7 @@ class _Trained(keras.Model):
         super().__init__(network.input, network.output, name=network.name)
         self._detector = detector
         self._parts = {}
-        self._mean = _Mean()
+        self._mean = _Mean(name="mean")
 
     @property
     def inference_model(self) -> keras.Model:

@@ -1,0 +1,207 @@
+"""Detect objects: check, train, evaluate, predict, export, convert.
+
+    python apps/detect.py check --preset cells           # before training
+    python apps/detect.py train --preset tiny            # a minute, needs no data
+    python apps/detect.py train --preset cells           # blood cells of bccd
+    python apps/detect.py train --data coco:PATH --model retinanet --backbone resnet18
+    python apps/detect.py evaluate --run runs/detect/yolov8_n-bccd
+    python apps/detect.py predict --run runs/detect/yolov8_n-bccd PICTURE FOLDER
+    python apps/detect.py export --run runs/detect/yolov8_n-bccd
+    python apps/detect.py convert --data voc:bccd --to coco:bccd_coco
+
+Data: synthetic; voc:PATH, Pascal VOC's XML; coco:PATH, COCO's JSON; yolo:PATH, text
+files beside a data.yaml; tfds:NAME. Numbers to expect, and the models: apps/README.md.
+"""
+
+import functools
+import sys
+from dataclasses import dataclass, field
+from typing import Literal
+
+import tfdl.quiet  # noqa: F401  # isort: skip
+import keras
+
+from tfdl.backbones import BACKBONES
+from tfdl.export import writing
+from tfdl.tasks.detection import (
+    checks,
+    feeding,
+    formats,
+    models,
+    pictures,
+    postprocess,
+    results,
+    served,
+)
+from tfdl.training import cli, flags, inference, report, session, verbs
+
+
+@dataclass(frozen=True)
+class Config:
+    """Train a detector; the same command again resumes or extends the run."""
+
+    data: flags.Pictures = field(default_factory=flags.Pictures)
+    optimization: flags.Optimization = field(default_factory=flags.Optimization)
+    thresholds: postprocess.Thresholds = field(default_factory=postprocess.Thresholds)
+    run: flags.Run = field(default_factory=flags.Run)
+    model: str = "yolov8_n"
+    """yolov8_n, s, m, l or x, yolov3, yolov1, ssd300, ssd512, retinanet, localizer."""
+    backbone: str = "published"
+    """A network of the zoo instead of the model's own, such as resnet18."""
+    width: float = 1.0
+    """Factor on the model's channels."""
+    augmentation: Literal["none", "flips", "photos", "any_way_up", "ssd"] = "photos"
+    """What happens to training pictures, see tasks/detection/recipes.py."""
+    mix: Literal["none", "mixup", "mosaic", "mosaic_mixup"] = "none"
+    """How two or four training pictures become one."""
+    plain_epochs: int = 10
+    """Epochs at the end of the training that mix no pictures."""
+
+    def __post_init__(self):
+        flags.choose("--model", self.model, models.MODELS)
+        flags.choose("--backbone", self.backbone, ["published", *BACKBONES])
+        flags.at_least("--plain-epochs", self.plain_epochs, 0)
+
+
+ADAM = {"optimizer": "adamw", "learning_rate": 0.002, "weight_decay": 0.05}
+PRESETS = {
+    "tiny": Config(
+        data=flags.Pictures(image_size=128, num_examples=200, batch_size=8),
+        optimization=flags.Optimization(epochs=2, **ADAM),
+        width=0.5,
+    ),
+    "cells": Config(
+        data=flags.Pictures(
+            "voc:bccd", image_size=256, batch_size=8, on_bad_data="skip"
+        ),
+        optimization=flags.Optimization(
+            epochs=100, average=0.998, clip_norm=10.0, **ADAM
+        ),
+        augmentation="any_way_up",
+        mix="mosaic",
+    ),
+}
+
+
+def check(config: Config) -> None:
+    """Look at data and model before training, into <run>/check."""
+    made = functools.partial(make, config)
+    folder = flags.run_of(config, "detect")
+    session.check(config, folder, lambda: checks.set_up(read(config), made))
+
+
+def train(config: Config) -> None:
+    """Train a run, or go on with it."""
+    data, folder = read(config), flags.run_of(config, "detect")
+    names, batch = data.class_names, data.first_batch()
+    if session.train(
+        config,
+        folder,
+        feed=data.training,
+        build=functools.partial(build, config, len(names)),
+        validate=lambda *how: results.brief(collect(config, data, "validation", *how)),
+        monitor="val_AP",
+        mode="max",
+        class_names=names,
+        begin=lambda: report.begin(
+            folder, train_batch=pictures.batch(**batch, class_names=names)
+        ),
+    ):
+        infer = inference.compiled(session.restore(Config, folder, build)[-1])
+        collected = collect(config, data, "validation", infer)
+        report.finish(folder, **results.glance(collected, names))
+
+
+def evaluate(options: verbs.Evaluate) -> None:
+    """Measure the best weights of a run."""
+    config, names, model = session.restore(Config, options.opened(), build)
+    data, infer = read(config), inference.compiled(model)
+    lines = report.evaluate(
+        options,
+        data.sources,
+        collect=lambda split: collect(config, data, split, infer),
+        report=functools.partial(results.report, class_names=names),
+        error=results.error,
+    )
+    cli.say(*lines)
+
+
+def predict(options: verbs.Predict) -> None:
+    """Find the objects of every picture, in predictions.json and as pictures."""
+    config, names, model = session.restore(Config, options.opened(), build)
+    answer = postprocess.serve(model, config.thresholds)
+    bad = options.on_bad_data
+    found = results.predictions(options.paths, answer, names, on_bad_data=bad)
+    cli.say(report.objects_found(options.run, **found))
+
+
+def export(options: verbs.Export) -> None:
+    """Write the best weights for servers or devices, proved against those in memory."""
+    restore = functools.partial(session.restore, Config, options.opened(), build)
+    config, names, model = restore()
+    network = options.network(model, restore)
+    data, size = None if options.skip_metric else read(config), model.input_shape[1]
+    path = writing.write(
+        options,
+        inference.compiled(network),
+        reference=inference.compiled(model),
+        **served.task(data, names, image_size=size, thresholds=config.thresholds),
+    )
+    cli.say(f"exported to {path.resolve()}")
+
+
+def convert(options: verbs.Convert) -> None:
+    """Write a data set in another format."""
+    folder = formats.convert(options.source, options.target)
+    cli.say(f"written to {folder.resolve()}")
+
+
+def read(config: Config) -> feeding.Splits:
+    """Open the data, and say what happens to their pictures."""
+    optimization, plain = config.optimization, config.plain_epochs
+    return feeding.read(
+        config.data.reading(),
+        cache_bytes=config.data.cache_bytes,
+        augmentation=config.augmentation,
+        mix=config.mix,
+        targets=lambda num_classes: make(config, num_classes).targets,
+        batch_size=config.data.batch_size,
+        seed=config.run.seed,
+        mixed_steps=lambda steps: optimization.total_steps(steps) - plain * steps,
+    )
+
+
+def make(config: Config, num_classes: int, weights=None) -> models.Detector:
+    """Make the detector, its backbone from given weights."""
+    size, own = config.data.image_size, config.backbone == "published"
+    return models.MODELS[config.model](
+        (size, size, 3),
+        num_classes,
+        backbone=None if own else config.backbone,
+        weights=weights,
+        width=config.width,
+    )
+
+
+def build(config: Config, num_classes: int, optimizer=None) -> keras.Model:
+    """Build the model that answers; with an optimizer, the one that is trained."""
+    weights = config.optimization.weights
+    if optimizer is None:
+        return make(config, num_classes).inference_model
+    given = None if weights == "none" else weights
+    return make(config, num_classes, given).compile(optimizer)
+
+
+def collect(config: Config, data, split, infer, check=lambda: None):
+    """Run the model on a split."""
+    finish = postprocess.finishing(config.thresholds, image_size=data.image_size)
+    batches = data.evaluation(split)
+    outputs = inference.outputs(infer, batches, finish=finish, check=check)
+    return results.collect(outputs, data.sources[split])
+
+
+VERBS = {check: Config, train: Config, evaluate: verbs.Evaluate}
+VERBS |= {predict: verbs.Predict, export: verbs.Export, convert: verbs.Convert}
+
+if __name__ == "__main__":
+    sys.exit(cli.main(VERBS, __doc__, presets=PRESETS, task="detect"))

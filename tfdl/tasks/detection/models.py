@@ -1,0 +1,22 @@
+"""The detectors there are, by name.
+
+Each is a function `(image_shape, num_classes, *, backbone=None, weights=None,
+width=1.0) -> Detector`: `backbone` is a key of `tfdl.backbones.BACKBONES`, or None for
+the published one, which starts from `weights`; `width` scales all channels.
+"""
+
+import functools
+from collections.abc import Callable
+
+from tfdl.tasks.detection import localizer, retinanet, ssd, yolov1, yolov3, yolov8
+from tfdl.tasks.detection.detector import Detector as Detector
+
+MODELS: dict[str, Callable[..., Detector]] = {
+    **{f"yolov8_{v}": functools.partial(yolov8.detector, variant=v) for v in "nsmlx"},
+    "yolov3": yolov3.detector,
+    "yolov1": yolov1.detector,
+    "ssd300": ssd.ssd300,
+    "ssd512": ssd.ssd512,
+    "retinanet": retinanet.retinanet,
+    "localizer": localizer.detector,
+}

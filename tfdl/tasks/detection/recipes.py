@@ -1,0 +1,78 @@
+"""What happens to a training picture and its boxes, by name."""
+
+import functools
+from collections.abc import Callable
+
+from tfdl.data import augment, pipeline
+from tfdl.tasks.detection import data
+
+AUGMENTATIONS = ("none", "flips", "photos", "any_way_up", "ssd")
+# How pictures are joined: in a mosaic of four, then with a partner.
+MIXES = {
+    "none": (None, None),
+    "mixup": (None, functools.partial(augment.mixup, alpha=8.0)),
+    "mosaic": (augment.mosaic, None),
+    "mosaic_mixup": (augment.mosaic, functools.partial(augment.mixup, alpha=8.0)),
+}
+_FILL = round(255 * data.GREY)
+
+
+def recipe(
+    augmentation: str,
+    mix: str,
+    *,
+    image_size: int,
+    max_objects: int,
+    targets: Callable,
+) -> pipeline.Recipe:
+    """Build the recipe of a training.
+
+    Args:
+        augmentation: "none"; "flips", left to right; "photos", these, scale jitter,
+            shifts and colour; "any_way_up", as for pictures from above or through a
+            microscope, upside down as well; "ssd", zooming out, crops that overlap
+            with an object, flips and colour [Liu 2016, 2.2 and 3.6].
+        mix: a key of `MIXES`; MixUp is that of Zhang et al., "Bag of Freebies", 2019,
+            with shares near one half.
+        image_size: side of the model's input, in pixels.
+        max_objects: most objects of a picture of the data; one that is mixed has room
+            for twice as many.
+        targets: as of `detector.Detector`.
+    """
+    jitter = [
+        functools.partial(
+            augment.scale, factors=(0.6, 1.5), fill=_FILL, antialias=False
+        ),
+        functools.partial(augment.shift, fill=_FILL),
+    ]
+    zoom_out = functools.partial(
+        augment.scale, factors=(0.5, 1.0), fill=_FILL, antialias=False
+    )
+    augmentations = {
+        "none": [],
+        "flips": [augment.flip_horizontal],
+        "photos": [augment.colour, augment.flip_horizontal, *jitter],
+        "any_way_up": [
+            augment.colour,
+            augment.flip_horizontal,
+            augment.flip_vertical,
+            *jitter,
+        ],
+        "ssd": [augment.colour, zoom_out, augment.iou_crop, augment.flip_horizontal],
+    }
+    mosaic, partner = MIXES[mix]
+    room = max_objects * (1 if mix == "none" else 2)
+    return pipeline.Recipe(
+        prepare=data.preparation(image_size, max_objects=max_objects),
+        augmentations=augmentations[augmentation],
+        mosaic=mosaic,
+        mix=partner,
+        feed=functools.partial(_feed, targets=targets, max_objects=room),
+    )
+
+
+def _feed(batch, *, targets, max_objects):
+    """Turn a batch of examples into what Keras's `train_step` takes."""
+    named = {name: batch[name] for name in ("boxes", "labels", "weights")}
+    objects = data.together(named, max_objects=max_objects)
+    return batch["image"], targets(objects)
