@@ -63,6 +63,7 @@ class Config:
         flags.at_least("--plain-epochs", self.plain_epochs, 0)
 
 
+DRAWN_SCORE = 0.3  # the least; predictions.json has all
 ADAM = {"optimizer": "adamw", "learning_rate": 0.002, "weight_decay": 0.05}
 PRESETS = {
     "tiny": Config(
@@ -130,8 +131,13 @@ def predict(options: verbs.Predict) -> None:
     """Find the objects of every picture, in predictions.json and as pictures."""
     config, names, model = session.restore(Config, options.opened(), build)
     answer = postprocess.serve(model, config.thresholds)
-    bad = options.on_bad_data
-    found = results.predictions(options.paths, answer, names, on_bad_data=bad)
+    found = results.predictions(
+        options.paths,
+        answer,
+        names,
+        on_bad_data=options.on_bad_data,
+        score_threshold=DRAWN_SCORE,
+    )
     cli.say(report.objects_found(options.run, **found))
 
 

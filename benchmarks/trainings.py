@@ -54,21 +54,37 @@ class Work:
 
 
 def ours(work: Work, build: Callable[[Sequence[int]], keras.Model]) -> None:
-    """Train by our loop until there are no more turns.
+    """Train a classifier by our loop until there are no more turns.
 
     Args:
         work: what to do.
         build: shape of the pictures -> model.
+    """
+
+    def compiled() -> keras.Model:
+        model = build(work.shape)
+        model.compile(
+            optimizers.optimizer("momentum", RATE), _loss(), metrics=["accuracy"]
+        )
+        return model
+
+    looped(work, compiled, work.examples())
+
+
+def looped(work: Work, compiled: Callable[[], keras.Model], examples) -> None:
+    """Train a model by our loop until there are no more turns.
+
+    Args:
+        work: what to do.
+        compiled: makes the model, with an optimizer of ours.
+        examples: nested arrays, examples first, of what `train_step` takes.
     """
     tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(1)
     precision.use(work.precision)
     where = strategy.create("auto")
     with where.scope():
-        model = build(work.shape)
-        model.compile(
-            optimizers.optimizer("momentum", RATE), _loss(), metrics=["accuracy"]
-        )
+        model = compiled()
         optimizers.build(model)
     plan = loop.Plan(
         total_steps=1 << 40,
@@ -78,7 +94,7 @@ def ours(work: Work, build: Callable[[Sequence[int]], keras.Model]) -> None:
         keep=1,
         seed=0,
     )
-    batches = _batches(work, where)
+    batches = _batches(work, where, examples)
     with contextlib.suppress(contest.Over), tempfile.TemporaryDirectory() as folder:
         loop.train(
             model,
@@ -87,7 +103,7 @@ def ours(work: Work, build: Callable[[Sequence[int]], keras.Model]) -> None:
             folder=pathlib.Path(folder),
             where=where,
             validate=dict,
-            callbacks=[_Stopwatch(work, work.together)],
+            callbacks=[Stopwatch(work, work.together)],
             interrupted=interruption.Interruption(),
             warn=print,
         )
@@ -121,11 +137,11 @@ def fit(
             batch_size=work.batch_size,
             epochs=1 << 30,
             verbose=0,
-            callbacks=[_Stopwatch(work, 1)],
+            callbacks=[Stopwatch(work, 1)],
         )
 
 
-class _Stopwatch(keras.callbacks.Callback):
+class Stopwatch(keras.callbacks.Callback):
     """Takes a turn of so many steps, then reports and waits for the next."""
 
     def __init__(self, work: Work, together: int):
@@ -150,18 +166,18 @@ def _loss():
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
-def _batches(work: Work, where: tf.distribute.Strategy):
+def _batches(work: Work, where: tf.distribute.Strategy, examples):
     """Make the function that feeds our loop: steps -> data set."""
-    examples = tuple(tf.constant(values) for values in work.examples())
-    size = len(examples[0])
+    examples = tf.nest.map_structure(tf.constant, examples)
+    size = len(tf.nest.flatten(examples)[0])
 
-    def batch(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def batch(step: tf.Tensor):
         positions = tf.range(work.batch_size, dtype=tf.int64) + step * work.batch_size
         epoch = step * work.batch_size // size
         numbers = tf.random.experimental.index_shuffle(
             positions % size, tf.stack([0, epoch]), size - 1
         )
-        return tuple(tf.gather(values, numbers) for values in examples)
+        return tf.nest.map_structure(lambda v: tf.gather(v, numbers), examples)
 
     def batches(steps: range):
         dataset = tf.data.Dataset.range(steps.start, steps.stop)

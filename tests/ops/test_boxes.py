@@ -1,3 +1,4 @@
+import math
 import warnings
 
 import keras
@@ -12,6 +13,12 @@ def random_boxes(count, *, seed=0, size=50.0):
     corners = np.random.default_rng(seed).uniform(0, size, (count, 2, 2))
     low, high = corners.min(axis=1), corners.max(axis=1)
     return np.concatenate([low, high], axis=1).astype(np.float32)
+
+
+def import_keras_cv():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its own, at import
+        return pytest.importorskip("keras_cv")
 
 
 def test_area_is_width_times_height():
@@ -41,9 +48,7 @@ def test_iou_of_boxes_without_area_is_zero():
 
 
 def test_iou_equals_keras_cv():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # its own, at import
-        keras_cv = pytest.importorskip("keras_cv")
+    keras_cv = import_keras_cv()
     first, second = random_boxes(40), random_boxes(30, seed=1)
     expected = keras_cv.bounding_box.compute_iou(first, second, "xyxy")
     result = boxes.iou(tf.constant(first), tf.constant(second))
@@ -77,6 +82,133 @@ def test_iou_has_finite_gradients_even_without_area():
     gradient = tape.gradient(total, first).numpy()
     assert np.isfinite(gradient).all()
     assert gradient[0, 2] > 0  # a wider box shares more
+
+
+PAIRED = [boxes.giou, boxes.diou, boxes.ciou]
+
+
+def slow_scores(box, other):
+    """Compute GIoU, DIoU and CIoU of two boxes as the papers have them."""
+    (left, top, right, bottom), (x_min, y_min, x_max, y_max) = box, other
+    width = max(min(right, x_max) - max(left, x_min), 0)
+    height = max(min(bottom, y_max) - max(top, y_min), 0)
+    sides = (right - left, bottom - top), (x_max - x_min, y_max - y_min)
+    union = math.prod(sides[0]) + math.prod(sides[1]) - width * height
+    iou = width * height / union
+    around = (
+        max(right, x_max) - min(left, x_min),
+        max(bottom, y_max) - min(top, y_min),
+    )
+    apart = (left + right - x_min - x_max) / 2, (top + bottom - y_min - y_max) / 2
+    diou = iou - math.hypot(*apart) ** 2 / math.hypot(*around) ** 2
+    angles = [math.atan(one[0] / one[1]) for one in sides]
+    shape = 4 / math.pi**2 * (angles[0] - angles[1]) ** 2
+    ciou = diou - shape**2 / (1 - iou + shape)
+    return iou - 1 + union / math.prod(around), diou, ciou
+
+
+def test_paired_scores_of_boxes_that_share_a_quarter():
+    # Shared 1 of 7; around both 3 x 3; the centres are (1, 1) apart.
+    first, second = tf.constant([0.0, 0.0, 2.0, 2.0]), tf.constant([1.0, 1.0, 3.0, 3.0])
+    assert boxes.giou(first, second).numpy() == pytest.approx(1 / 7 - 2 / 9)
+    assert boxes.diou(first, second).numpy() == pytest.approx(1 / 7 - 2 / 18)
+    assert boxes.ciou(first, second).numpy() == pytest.approx(1 / 7 - 2 / 18)
+
+
+def test_paired_scores_equal_slow_ones():
+    first, second = random_boxes(40), random_boxes(40, seed=1)
+    expected = [slow_scores(*pair) for pair in zip(first, second, strict=True)]
+    for score, column in zip(PAIRED, np.transpose(expected), strict=True):
+        result = score(tf.constant(first), tf.constant(second))
+        np.testing.assert_allclose(result, column, atol=1e-5)
+
+
+def test_giou_equals_keras_cv():
+    keras_cv = import_keras_cv()
+    first, second = random_boxes(40), random_boxes(40, seed=1)
+    loss = keras_cv.losses.GIoULoss("xyxy")  # the mean over one pair
+    expected = [
+        1 - float(loss.call(first[n : n + 1], second[n : n + 1])) for n in range(40)
+    ]
+    result = boxes.giou(tf.constant(first), tf.constant(second))
+    np.testing.assert_allclose(result, expected, atol=1e-5)
+
+
+def test_ciou_of_boxes_of_one_shape_equals_keras_cv():
+    # Of other shapes it squares the factor 4 / pi^2, too.
+    keras_cv = import_keras_cv()
+    first = random_boxes(40)
+    second = first * np.float32(1.3) + np.float32([5, -4, 5, -4])
+    expected = keras_cv.bounding_box.compute_ciou(first, second, "xyxy")
+    result = boxes.ciou(tf.constant(first), tf.constant(second))
+    np.testing.assert_allclose(result, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("score", PAIRED)
+def test_a_paired_score_is_one_for_a_box_with_itself(score):
+    original = tf.constant(random_boxes(10))
+    np.testing.assert_allclose(score(original, original), np.ones(10), atol=1e-6)
+
+
+@pytest.mark.parametrize("score", PAIRED)
+def test_paired_scores_broadcast(score):
+    first, second = tf.constant(random_boxes(4)), tf.constant(random_boxes(3, seed=1))
+    result = score(first[:, None], second[None])
+    assert result.shape == (4, 3)
+    np.testing.assert_allclose(result[2, 1], score(first[2], second[1]), rtol=1e-6)
+    assert score(tf.zeros([0, 4]), tf.zeros([0, 4])).shape == (0,)
+
+
+@pytest.mark.parametrize("score", PAIRED)
+def test_a_paired_score_pulls_distant_boxes_together(score):
+    first = tf.Variable([[0.0, 0.0, 2.0, 3.0]])
+    with tf.GradientTape() as tape:
+        value = score(first, tf.constant([[10.0, 20.0, 14.0, 25.0]]))
+    gradient = tape.gradient(value, first).numpy()[0]
+    assert gradient[2] > 0
+    assert gradient[3] > 0
+
+
+@pytest.mark.parametrize("score", PAIRED)
+def test_paired_scores_are_finite_without_area(score):
+    first = tf.Variable(
+        [
+            [1.0, 1.0, 1.0, 1.0],  # a point, the other one, too
+            [1.0, 1.0, 1.0, 1.0],  # a point
+            [1.0, 1.0, 5.0, 1.0],  # a line
+            [4.0, 4.0, 2.0, 2.0],  # crossed corners
+            [0.0, 0.0, 1e-20, 1e-20],
+        ]
+    )
+    second = [[1.0, 1.0, 1.0, 1.0]] + [[0.0, 0.0, 3.0, 3.0]] * 3 + [[0.0] * 4]
+    with tf.GradientTape() as tape:
+        value = score(first, tf.constant(second))
+    assert np.isfinite(value).all()
+    assert np.isfinite(tape.gradient(value, first)).all()
+
+
+@pytest.mark.parametrize("score", [boxes.giou, boxes.diou])
+def test_gradients_equal_finite_differences(score):
+    first, second = random_boxes(6), tf.constant(random_boxes(6, seed=1))
+    theirs, numbers = tf.test.compute_gradient(
+        lambda moved: score(moved, second), [tf.constant(first)], delta=1e-2
+    )
+    np.testing.assert_allclose(theirs[0], numbers[0], atol=2e-3)
+
+
+def test_the_shape_weight_of_ciou_is_a_constant_to_the_gradient():
+    # Zheng 2020, equation 12: the shape's slope by the width of 4 x 2 against 2 x 4.
+    box, other = [[0.0, 0.0, 4.0, 2.0]], tf.constant([[1.0, -1.0, 3.0, 3.0]])
+    moved = tf.Variable(box)
+    with tf.GradientTape(persistent=True) as tape:
+        overlap = boxes.iou(moved, other)[0, 0]
+        value = boxes.ciou(moved, other)[0]
+        distance = boxes.diou(moved, other)[0]
+    shape = 4 / math.pi**2 * (math.atan(2) - math.atan(1 / 2)) ** 2
+    weight = shape / (1 - float(overlap) + shape)
+    by_width = 8 / math.pi**2 * (math.atan(2) - math.atan(1 / 2)) * 2 / (4**2 + 2**2)
+    both = tape.gradient(value, moved) - tape.gradient(distance, moved)
+    assert both.numpy()[0, 2] == pytest.approx(-weight * by_width, rel=1e-4)
 
 
 def test_clip_cuts_to_the_picture():

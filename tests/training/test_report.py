@@ -96,7 +96,7 @@ def test_a_training_begins_with_its_pictures(run):
     assert (run / "samples" / "train_batch.png").exists()
 
 
-def test_curves_are_drawn_of_metrics_that_train_and_validation_have(run):
+def test_curves_are_drawn_of_every_metric_of_training_or_validation(run):
     (run / "metrics.csv").write_text(
         "epoch,accuracy,loss,rate,val_loss,val_accuracy\n"
         "1,0.5,1.0,0.1,1.1,0.4\n2,0.6,0.8,0.1,1.0,0.5\n"
@@ -104,7 +104,7 @@ def test_curves_are_drawn_of_metrics_that_train_and_validation_have(run):
     report.finish(run, samples={"predictions": PICTURE}, plots={})
     assert (run / "samples" / "predictions_validation.png").exists()
     drawn = {path.name for path in (run / "plots").iterdir()}
-    assert drawn == {"accuracy.png", "loss.png"}
+    assert drawn == {"accuracy.png", "loss.png", "rate.png"}
     for path in (run / "plots").iterdir():
         with PIL.Image.open(path) as opened:
             assert opened.width == 1200

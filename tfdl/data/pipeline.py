@@ -207,7 +207,7 @@ class Training:
             return batched.map(self.recipe.feed)
 
         def batch(places: tf.Tensor):
-            return self.recipe.feed(_in_turn(places, self.example_at, size=size))
+            return self.recipe.feed(_in_turn(places, self.example_at))
 
         positions = _positions(self.batch_size, steps, shard)
         return _mapped(positions.batch(size, drop_remainder=True), batch)
@@ -223,11 +223,11 @@ class Training:
         shape = [size // groups.SIZE, groups.SIZE]
 
         def batch(places: tf.Tensor):
-            examples = _in_turn(places, self.example_at, size=size)
+            examples = _in_turn(places, self.example_at)
             placed = tf.nest.map_structure(
                 lambda t: tf.reshape(t, [*shape, *t.shape[1:]]), (places, examples)
             )
-            mixed = _in_turn(placed, self._mixed, size=shape[0])
+            mixed = _in_turn(placed, self._mixed)
             whole = tf.nest.map_structure(
                 lambda t: tf.reshape(t, [size, *t.shape[2:]]), mixed
             )
@@ -286,14 +286,27 @@ def _mapped(dataset: tf.data.Dataset, function: Callable) -> tf.data.Dataset:
     )
 
 
-def _in_turn(elements, function: Callable, *, size: int):
+def _in_turn(elements, function: Callable):
     """Compute the elements of a batch one after another, in one call.
 
     Batches are computed beside each other instead: handing every single element from
-    thread to thread takes as long as its augmentation.
+    thread to thread takes as long as its augmentation. It is a loop and no data set in
+    the data set: that would count as stateful, and where operations are to be
+    deterministic tf.data computes what is stateful on one thread.
     """
-    dataset = tf.data.Dataset.from_tensor_slices(elements).map(function)
-    return dataset.batch(size, drop_remainder=True).get_single_element()
+    specs = tf.nest.map_structure(
+        lambda t: tf.TensorSpec(t.shape[1:], t.dtype), elements
+    )
+    arguments = specs if isinstance(specs, tuple) else (specs,)
+    one = tf.function(function).get_concrete_function(*arguments)
+    return tf.map_fn(
+        lambda element: one(*element) if isinstance(element, tuple) else one(element),
+        elements,
+        parallel_iterations=1,
+        fn_output_signature=tf.nest.map_structure(
+            lambda t: tf.TensorSpec(t.shape, t.dtype), one.structured_outputs
+        ),
+    )
 
 
 def _as_it_stands(dataset: tf.data.Dataset) -> tf.data.Dataset:

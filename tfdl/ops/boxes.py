@@ -6,6 +6,8 @@ the borders, where a file or a paper has them, and are converted here. Leading
 dimensions (batch, ...) are free unless a docstring says otherwise.
 """
 
+import math
+
 import keras
 from keras import ops
 
@@ -36,11 +38,7 @@ def intersection(
         float32 (..., boxes, others), square pixels.
     """
     # One (boxes, others) plane per coordinate: pairs of them are five times slower.
-    x_min, y_min, x_max, y_max = _columns(boxes[..., :, None, :])
-    left, top, right, bottom = _columns(others[..., None, :, :])
-    width = ops.minimum(x_max, right) - ops.maximum(x_min, left)
-    height = ops.minimum(y_max, bottom) - ops.maximum(y_min, top)
-    return ops.maximum(width, 0) * ops.maximum(height, 0)
+    return _shared(boxes[..., :, None, :], others[..., None, :, :])
 
 
 def iou(boxes: keras.KerasTensor, others: keras.KerasTensor) -> keras.KerasTensor:
@@ -56,6 +54,76 @@ def iou(boxes: keras.KerasTensor, others: keras.KerasTensor) -> keras.KerasTenso
     shared = intersection(boxes, others)
     union = area(boxes)[..., :, None] + area(others)[..., None, :] - shared
     return ops.divide_no_nan(shared, union)
+
+
+def giou(boxes: keras.KerasTensor, others: keras.KerasTensor) -> keras.KerasTensor:
+    """Compare boxes one to one: IoU, less the empty share of the box around both.
+
+    Unlike `iou` it takes no pairs of all with all: each box meets the one at its own
+    place. The gradient does not vanish where the two lie apart.
+
+    Args:
+        boxes: float32 (..., 4), pixels; without area where corners are crossed.
+        others: float32 (..., 4), pixels; the shapes may differ if they broadcast.
+
+    Returns:
+        float32 (...) in [-1, 1] where corners are in order; always finite, and so is
+        the gradient.
+
+    Reference:
+        Rezatofighi 2019, Generalized Intersection over Union.
+    """
+    overlap, union = _overlap_and_union(boxes, others)
+    width, height = _enclosing_sides(boxes, others)
+    around = width * height
+    return overlap - _quotient(around - union, around)
+
+
+def diou(boxes: keras.KerasTensor, others: keras.KerasTensor) -> keras.KerasTensor:
+    """Compare boxes one to one: IoU, less the distance of the two centres.
+
+    The distance is squared and relative to the diagonal of the box around both.
+
+    Args:
+        boxes: float32 (..., 4), pixels; without area where corners are crossed.
+        others: float32 (..., 4), pixels; the shapes may differ if they broadcast.
+
+    Returns:
+        float32 (...) in [-1, 1] where corners are in order; always finite, and so is
+        the gradient.
+
+    Reference:
+        Zheng 2020, Distance-IoU Loss, equation 7.
+    """
+    overlap, _ = _overlap_and_union(boxes, others)
+    return overlap - _centre_distance(boxes, others)
+
+
+def ciou(boxes: keras.KerasTensor, others: keras.KerasTensor) -> keras.KerasTensor:
+    """Compare boxes one to one: `diou`, less the difference of the two shapes.
+
+    The shape's weight (the paper's alpha) is a constant to the gradient.
+
+    Args:
+        boxes: float32 (..., 4), pixels; without area where corners are crossed.
+        others: float32 (..., 4), pixels; the shapes may differ if they broadcast.
+
+    Returns:
+        float32 (...) in [-2, 1] where corners are in order; always finite, and so is
+        the gradient.
+
+    Deviations from the paper: the angle's gradient keeps its factor 1 / (width^2 +
+    height^2), which the authors' code sets to 1 because their sides are shares of the
+    picture's.
+
+    Reference:
+        Zheng 2020, Distance-IoU Loss, equations 8 to 11.
+    """
+    overlap, _ = _overlap_and_union(boxes, others)
+    difference = (_angle(boxes) - _angle(others)) * (2 / math.pi)
+    shape = difference * difference
+    weight = ops.stop_gradient(_quotient(shape, ops.maximum(1 - overlap, 0) + shape))
+    return overlap - _centre_distance(boxes, others) - weight * shape
 
 
 def clip(boxes: keras.KerasTensor, *, height: int, width: int) -> keras.KerasTensor:
@@ -211,6 +279,51 @@ def to_cxcywh(boxes: keras.KerasTensor) -> keras.KerasTensor:
 
 def _columns(boxes):
     return boxes[..., 0], boxes[..., 1], boxes[..., 2], boxes[..., 3]
+
+
+_SMALLEST_SIDE = 1e-6  # pixels; keeps quotients and their gradients finite
+
+
+def _shared(boxes, others):
+    """Measure the intersection of boxes that broadcast."""
+    x_min, y_min, x_max, y_max = _columns(boxes)
+    left, top, right, bottom = _columns(others)
+    width = ops.minimum(x_max, right) - ops.maximum(x_min, left)
+    height = ops.minimum(y_max, bottom) - ops.maximum(y_min, top)
+    return ops.maximum(width, 0) * ops.maximum(height, 0)
+
+
+def _overlap_and_union(boxes, others):
+    """Measure IoU and union one to one."""
+    shared = _shared(boxes, others)
+    union = area(boxes) + area(others) - shared
+    return _quotient(shared, union), union
+
+
+def _enclosing_sides(boxes, others):
+    """Measure width and height of the box around both."""
+    low = ops.minimum(boxes[..., :2], others[..., :2])
+    high = ops.maximum(boxes[..., 2:], others[..., 2:])
+    sides = ops.maximum(high - low, 0)
+    return sides[..., 0], sides[..., 1]
+
+
+def _centre_distance(boxes, others):
+    """Measure the squared distance as a share of the enclosing diagonal's square."""
+    apart = (boxes[..., :2] + boxes[..., 2:] - others[..., :2] - others[..., 2:]) / 2
+    width, height = _enclosing_sides(boxes, others)
+    return _quotient(ops.sum(apart * apart, axis=-1), width * width + height * height)
+
+
+def _angle(boxes):
+    """Measure a shape by arctan(width / height), 0 to pi / 2."""
+    sides = ops.maximum(boxes[..., 2:] - boxes[..., :2], _SMALLEST_SIDE)
+    return ops.arctan2(sides[..., 0], sides[..., 1])
+
+
+def _quotient(part, whole):
+    """Divide square pixels; nearly 0 by nearly 0 is nearly 0."""
+    return part / ops.maximum(whole, _SMALLEST_SIDE**2)
 
 
 def _first_and_end(occupied):

@@ -4,6 +4,7 @@ import time
 import numpy as np
 import PIL.Image
 import pytest
+import tensorflow as tf
 
 from tfdl import errors
 from tfdl.data import pipeline
@@ -60,6 +61,7 @@ def prepare(tfds, tmp_path):
                         "image": picture(number, channels),
                         "label": number % 2,
                         "name": f"number {number}",
+                        "objects": objects(number, kept.get("objects")),
                     }
                     yield number, {name: row[name] for name in kept}
 
@@ -68,6 +70,27 @@ def prepare(tfds, tmp_path):
         return folder
 
     return write
+
+
+def objects(number, feature):
+    """Make as many objects as the number says, up to two, and of the last a crowd."""
+    import tensorflow_datasets as tfds
+
+    known = {
+        "bbox": tfds.features.BBox(
+            ymin=0.0, xmin=0.5, ymax=0.25 + number / 100, xmax=1.0
+        ),
+        "label": number % 2,
+        "is_crowd": False,
+        "pose": "upright",
+    }
+    names = getattr(feature, "feature", {})
+    if not hasattr(names, "keys"):
+        return [number]
+    rows = [{name: known[name] for name in names} for _ in range(number % 3)]
+    if rows and "is_crowd" in names:
+        rows[-1]["is_crowd"] = True
+    return rows
 
 
 def picture(number, channels=3):
@@ -242,6 +265,85 @@ def test_a_set_for_another_task_is_refused(prepare, read, tfds, features, words)
     prepare(**features)
     with pytest.raises(errors.DataError, match=words):
         read()
+
+
+def objects_feature(tfds, **features):
+    defaults = {
+        "bbox": tfds.features.BBoxFeature(),
+        "label": tfds.features.ClassLabel(names=["even", "odd"]),
+        "is_crowd": np.bool_,
+        "pose": tfds.features.Text(),
+    }
+    kept = {name: kind for name, kind in (defaults | features).items() if kind}
+    return tfds.features.Sequence(kept)
+
+
+def test_objects_are_read_and_known_beforehand(prepare, read, tfds):
+    prepare(objects=objects_feature(tfds))
+    sources = read(features="objects")
+    assert [len(found) for found in sources.values()] == [35, 5, 10]
+    for split, stream in sources.items():
+        assert stream.class_names == ("even", "odd")
+        samples = [*stream.read(None).map(stream.load).as_numpy_iterator()]
+        for place, (sample, known) in enumerate(
+            zip(samples, stream.objects, strict=True), start=1
+        ):
+            assert sorted(sample) == ["boxes", "image", "labels"]
+            number = int(sample["image"][0, 0, 0])
+            height, width, _ = sample["image"].shape
+            assert known.size == (height, width)
+            assert len(known) == number % 3
+            box = [width / 2, 0, width, height * np.float32(0.25 + number / 100)]
+            boxes = np.tile(box, [number % 3, 1])
+            np.testing.assert_allclose(known.boxes, boxes, rtol=1e-6)
+            np.testing.assert_array_equal(sample["boxes"], known.boxes[:-1])
+            assert sample["labels"].tolist() == known.labels[:-1].tolist()
+            assert known.labels.tolist() == [number % 2] * (number % 3)
+            assert all(f"picture {place}," in name for name in known.places)
+            assert all(name.startswith("tfds:tiny_set") for name in known.places)
+        assert split == "train" or len(samples) < 35
+
+
+def test_objects_are_shuffled_with_their_pictures(prepare, read, tfds):
+    prepare(objects=objects_feature(tfds))
+    stream = read(features="objects")["train"]
+    records = stream.read(tf.constant(5, tf.int64)).map(stream.load)
+    shown = [
+        (int(sample["image"][0, 0, 0]), len(sample["labels"]))
+        for sample in records.as_numpy_iterator()
+    ]
+    assert [count for _, count in shown] == [max(0, n % 3 - 1) for n, _ in shown]
+    ordered = stream.read(None).map(stream.load).as_numpy_iterator()
+    assert [number for number, _ in shown] != [
+        int(s["image"][0, 0, 0]) for s in ordered
+    ]
+
+
+@pytest.mark.parametrize(
+    ("features", "words"),
+    [
+        (
+            None,
+            "tfds:tiny_set has image, label, name and no `objects` of kind Sequence",
+        ),
+        ("flat", "objects of tfds:tiny_set has no names and no `bbox`"),
+        ({"label": None}, "no `label` of kind ClassLabel"),
+        ({"bbox": None}, "label, pose and no `bbox` of kind BBoxFeature"),
+        ({"bbox": "XYXY"}, "have boxes of the form .*XYXY"),
+    ],
+)
+def test_a_set_without_such_objects_is_refused(prepare, read, tfds, features, words):
+    if features == "flat":
+        features = {"objects": tfds.features.Sequence(np.int64)}
+    elif features is not None:
+        if features.get("bbox"):
+            form = tfds.features.BBoxFeature(bbox_format=features["bbox"])
+            features = {"bbox": form}
+        features = {"objects": objects_feature(tfds, **features)}
+    prepare(**(features or {}))
+    with pytest.raises(errors.DataError, match=words) as caught:
+        read(features="objects")
+    assert "detection" in caught.value.remedy or "REL_YXYX" in caught.value.remedy
 
 
 def test_a_set_without_train_is_refused(prepare, read):

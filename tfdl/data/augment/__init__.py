@@ -15,6 +15,7 @@ from tfdl.data.augment.geometry import (
     scale as scale,
     shift as shift,
 )
+from tfdl.data.augment.iou_crop import iou_crop as iou_crop
 from tfdl.data.augment.mixing import cutmix as cutmix, mixup as mixup
 from tfdl.data.augment.mosaic import mosaic as mosaic
 from tfdl.data.augment.occlusion import erasing as erasing

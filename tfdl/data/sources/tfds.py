@@ -4,17 +4,19 @@ import contextlib
 import pathlib
 import socket
 import threading
+from typing import Literal
 
 import tensorflow as tf
 
 from tfdl import errors
 from tfdl.data import images, splits as splits_of_data
-from tfdl.data.sources import source
+from tfdl.data.sources import source, tfds_objects
 
 _HOST = ("storage.googleapis.com", 443)
 _TIMEOUT_SECONDS = 3  # a load without a network would hang for over a minute
 _MAX_WINDOW = 10_000  # examples that are shuffled at a time
 _MAX_WINDOW_BYTES = 256 << 20
+_BOX_FORMATS = (None, "REL_YXYX")  # shares of the picture; old sets do not say so
 
 
 def read(
@@ -24,6 +26,7 @@ def read(
     validation_fraction: float,
     test_fraction: float,
     train_dev_fraction: float = 0.0,
+    features: Literal["label", "objects"] = "label",
 ) -> dict[str, source.Stream]:
     """Open a prepared data set, or prepare it where there is a network.
 
@@ -36,42 +39,96 @@ def read(
         validation_fraction: share of train to take where the set has no validation.
         test_fraction: the same of test.
         train_dev_fraction: share of train that is not trained on; 0 is none.
+        features: "label" reads a class of each picture; "objects" their boxes and
+            classes, for which all records are passed over once. Crowds, objects without
+            area and those without a class are left out of samples.
 
     Returns:
         {"train", "validation", "test"}, and "train_dev" if a share is given, of Streams
-        with image and label.
+        with "image" and "label", or with "image", "boxes" and "labels". A picture with
+        boxes is not turned upright, as TensorFlow Datasets does not: the boxes are of
+        the picture as it is stored.
 
     Raises:
         UsageError: there is no such set, one of several must be named, or the fractions
             leave nothing of train.
-        DataError: the set has no image and label, or no train split.
+        DataError: the set has no image, no such features, or no train split.
         NetworkError: it is not prepared and there is no network.
     """
     if not name:
         raise errors.UsageError("--data tfds: names no data set", "write tfds:NAME")
     builder = _prepared(name, folders) or _download(name, folders)
-    _check_features(builder, name)
+    _check_features(builder, name, features)
     parts = _parts(
         builder, name, validation_fraction, test_fraction, train_dev_fraction
     )
-    return {split: _stream(builder, part) for split, part in parts.items()}
+    if features == "label":
+        return {split: _labelled(builder, part) for split, part in parts.items()}
+    return {
+        split: _with_objects(builder, part, place=f"tfds:{name}, {part}")
+        for split, part in parts.items()
+    }
 
 
-def _check_features(builder, name: str) -> None:
+def _check_features(builder, name: str, wanted: str) -> None:
     import tensorflow_datasets as tfds  # takes seconds, and only this source needs it
 
-    features = builder.info.features
-    wanted = {"image": tfds.features.Image, "label": tfds.features.ClassLabel}
-    for key, kind in wanted.items():
-        if key not in features or not isinstance(features[key], kind):
+    kinds = {"image": tfds.features.Image, "label": tfds.features.ClassLabel}
+    purpose = "classification"
+    if wanted == "objects":
+        kinds = {"image": tfds.features.Image, "objects": tfds.features.Sequence}
+        purpose = "detection"
+    found = builder.info.features
+    _check_kinds(found, kinds, place=f"tfds:{name}", purpose=purpose)
+    if wanted == "objects":
+        of_objects = found["objects"].feature
+        if not isinstance(of_objects, tfds.features.FeaturesDict):
+            of_objects = {}
+        kinds = {"bbox": tfds.features.BBoxFeature, "label": tfds.features.ClassLabel}
+        place = f"objects of tfds:{name}"
+        _check_kinds(of_objects, kinds, place=place, purpose=purpose)
+        form = of_objects["bbox"].bbox_format
+        if getattr(form, "value", form) not in _BOX_FORMATS:
             raise errors.DataError(
-                f"tfds:{name} has {', '.join(sorted(features))} and no `{key}` of kind "
-                f"{kind.__name__}",
-                "name a data set for classification",
+                f"{place} have boxes of the form {form}",
+                "write them as shares of the picture: BBoxFormat.REL_YXYX",
             )
 
 
-def _stream(builder, part: str) -> source.Stream:
+def _check_kinds(found, kinds, *, place: str, purpose: str) -> None:
+    for key, kind in kinds.items():
+        if key not in found or not isinstance(found[key], kind):
+            raise errors.DataError(
+                f"{place} has {', '.join(sorted(found)) or 'no names'} and no `{key}` "
+                f"of kind {kind.__name__}",
+                f"name a data set for {purpose}",
+            )
+
+
+def _labelled(builder, part: str) -> source.Stream:
+    return source.Stream(
+        class_names=tuple(builder.info.features["label"].names),
+        size=builder.info.splits[part].num_examples,
+        read=_reader(builder, part, {"image": True, "label": True}),
+        load=_load,
+    )
+
+
+def _with_objects(builder, part: str, *, place: str) -> source.Stream:
+    of_objects = builder.info.features["objects"].feature
+    kept = {key: True for key in tfds_objects.FEATURES if key in of_objects}
+    read_order = _reader(builder, part, {"image": True, "objects": kept})
+    return source.Stream(
+        class_names=tuple(of_objects["label"].names),
+        size=builder.info.splits[part].num_examples,
+        read=read_order,
+        load=tfds_objects.load,
+        objects=tfds_objects.known(read_order(None), place=place),
+    )
+
+
+def _reader(builder, part: str, features: dict):
+    """Build the function that reads records in a seeded order, pictures encoded."""
     import tensorflow_datasets as tfds
 
     def read_order(seed: tf.Tensor | None) -> tf.data.Dataset:
@@ -84,21 +141,17 @@ def _stream(builder, part: str) -> source.Stream:
             split=part,
             shuffle_files=seed is not None,
             read_config=config,
-            decoders={"image": tfds.decode.SkipDecoding()},
+            decoders=tfds.decode.PartialDecoding(
+                features, decoders={"image": tfds.decode.SkipDecoding()}
+            ),
         )
-        records = rows.map(lambda row: {key: row[key] for key in ("image", "label")})
         if seed is None:
-            return records
+            return rows
         # Files alone would not do: a small set is a single one.
-        return records.shuffle(window, seed=seed, reshuffle_each_iteration=False)
+        return rows.shuffle(window, seed=seed, reshuffle_each_iteration=False)
 
     window = _window(builder.info.splits[part.partition("[")[0]])
-    return source.Stream(
-        class_names=tuple(builder.info.features["label"].names),
-        size=builder.info.splits[part].num_examples,
-        read=read_order,
-        load=_load,
-    )
+    return read_order
 
 
 def _window(split) -> int:
