@@ -66,7 +66,7 @@ def test_the_first_batch_is_shown_with_the_objects_that_it_is_fed_with(read):
     splits = read()
     shown = splits.first_batch()
     [(images, targets)] = splits.training.batches(range(1))
-    np.testing.assert_array_equal(shown["image"], images)
+    np.testing.assert_array_equal(shown["images"], images)
     real = targets["weights"] > 0
     assert np.sum(shown["weights"] > 0) == np.sum(real)
 

@@ -45,11 +45,8 @@ class Detector:
     @property
     def inference_model(self) -> keras.Model:
         """The network with `decode`: image -> {"boxes", "scores"}."""
-        return keras.Model(
-            self.network.input,
-            dict(self.decode(self.network.output)),
-            name=self.network.name,
-        )
+        answers = _Decoding(self.decode, dtype="float32")(self.network.output)
+        return keras.Model(self.network.input, answers, name=self.network.name)
 
     def compile(self, optimizer: keras.Optimizer) -> keras.Model:
         """Make the model that is trained: image -> raw outputs.
@@ -101,6 +98,18 @@ class _Trained(keras.Model):
         if name not in self._parts:
             self._parts[name] = keras.metrics.Mean(name)
         return self._parts[name]
+
+
+class _Decoding(keras.layers.Layer):
+    """`decode` as one layer: files of weights do not depend on its operations."""
+
+    def __init__(self, decode: Callable[[Tensors], Tensors], **options):
+        super().__init__(name="decoding", **options)
+        self._decode = decode
+
+    def call(self, outputs):
+        """Read raw outputs -> {"boxes", "scores"}."""
+        return dict(self._decode(outputs))
 
 
 class _Mean(keras.losses.Loss):

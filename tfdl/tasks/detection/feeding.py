@@ -111,10 +111,11 @@ class Splits:
         return pipeline.Training(self.sources["validation"], plain, size, self.seed)
 
     def first_batch(self) -> dict[str, tf.Tensor]:
-        """Compute images and objects of the first step, before their targets."""
+        """Compute the first step's "images", "boxes", "labels" and "weights"."""
         shown = dataclasses.replace(self.recipe, feed=dict)
         training = dataclasses.replace(self.training, recipe=shown)
-        return next(iter(training.batches(range(1))))
+        batch = next(iter(training.batches(range(1))))
+        return {"images": batch.pop("image"), **batch}
 
     def evaluation(self, split: str) -> tf.data.Dataset:
         """Batch every picture of a split once, in order, as it is asked about.

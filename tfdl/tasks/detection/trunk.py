@@ -1,0 +1,46 @@
+"""Which feature maps does a backbone give a detector?"""
+
+from collections.abc import Sequence
+
+import keras
+
+from tfdl import errors
+from tfdl.backbones import BACKBONES, ends
+
+STRIDES = {"c3": 8, "c4": 16, "c5": 32}
+
+
+def feature_maps(
+    backbone: str, image_shape: Sequence[int], *, weights: str | None, width: float
+) -> tuple[keras.KerasTensor, dict[str, keras.KerasTensor]]:
+    """Build a backbone and take its maps of the strides 8, 16 and 32.
+
+    Args:
+        backbone: a key of `BACKBONES`.
+        image_shape: (height, width, channels), all known.
+        weights: "imagenet", path of a `.weights.h5` file, or None.
+        width: factor on the number of channels.
+
+    Returns:
+        The input, float32 (batch, height, width, channels) in [0, 1], and {"c3", "c4",
+        "c5"}, float (batch, ceil(height / stride), ceil(width / stride), channels).
+
+    Raises:
+        UsageError: there is no such backbone, or it has no such maps.
+    """
+    if backbone not in BACKBONES:
+        raise errors.UsageError(
+            f"`backbone` must be a key of BACKBONES. Received backbone={backbone!r}.",
+            "Choose resnet50, mobilenet_v2 or another one.",
+        )
+    ends.check_known_size(image_shape[:2], reason="the anchors of a detector")
+    body = BACKBONES[backbone](image_shape, None, weights=weights, width=width)
+    maps = body.output
+    for level, stride in STRIDES.items():
+        expected = tuple(-(-side // stride) for side in image_shape[:2])
+        if level not in maps or maps[level].shape[1:3] != expected:
+            raise errors.UsageError(
+                f"{backbone} has no feature map {level} of stride {stride}.",
+                "Choose a backbone of larger pictures, such as resnet18.",
+            )
+    return body.input, {level: maps[level] for level in STRIDES}
