@@ -1,5 +1,6 @@
 """Pictures with boxes, masks and labels, and charts, for people to look at."""
 
+from tfdl.drawing.bar_charts import bars
 from tfdl.drawing.charts import curves, staircase
 from tfdl.drawing.class_charts import (
     calibration,
@@ -14,6 +15,7 @@ from tfdl.drawing.files import encode, save
 from tfdl.drawing.pictures import boxes, grid, masks, semantic, thumbnails
 
 __all__ = [
+    "bars",
     "boxes",
     "calibration",
     "confusion_matrix",

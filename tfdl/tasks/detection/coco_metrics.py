@@ -1,0 +1,128 @@
+"""COCO's twelve numbers, by faster-coco-eval, which agrees with pycocotools.
+
+Difficult objects count as all others: COCO knows crowds only.
+"""
+
+import contextlib
+import dataclasses
+import gc
+from collections.abc import Iterator
+
+import numpy as np
+from faster_coco_eval import COCO, COCOeval_faster
+
+from tfdl.tasks.detection import pooled as pooling
+
+_AREAS = ("all", "small", "medium", "large")
+_LIMITS = (1, 10, 100)  # detections of a class in a picture
+_IOU = {"AP50": 0, "AP75": 5}  # places among 0.5, 0.55, ..., 0.95
+
+
+@dataclasses.dataclass(frozen=True)
+class Numbers:
+    """What COCO says of a split.
+
+    Attributes:
+        overall: "AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large", "AR_1",
+            "AR_10", "AR_100", "AR_small", "AR_medium" and "AR_large", without those
+            that have no object.
+        of_classes: "AP", "AP50" and "AR", float64 (classes,), NaN of a class without
+            objects.
+    """
+
+    overall: dict[str, float]
+    of_classes: dict[str, np.ndarray]
+
+
+def evaluate(pooled: pooling.Pooled) -> Numbers:
+    """Measure a split as COCO does."""
+    with _no_garbage_collection():
+        truth = COCO(_data_set(pooled, _annotations_of_objects(pooled)))
+        found = COCO(_data_set(pooled, _annotations_of_detections(pooled)))
+        evaluation = COCOeval_faster(truth, found, "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+    # Of thresholds, (recalls,) classes, areas and limits; -1 where nothing is.
+    precision, recall = (
+        np.where(evaluation.eval[name] < 0, np.nan, evaluation.eval[name])
+        for name in ("precision", "recall")
+    )
+    return Numbers(_overall(precision, recall), _of_classes(precision, recall))
+
+
+@contextlib.contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Build a dict for each detection without looking for garbage among them.
+
+    It took a third of the time for half a million detections.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _data_set(pooled, annotations) -> dict:
+    return {
+        "images": [{"id": 1 + number} for number in range(pooled.num_pictures)],
+        "categories": [{"id": 1 + number} for number in range(pooled.num_classes)],
+        "annotations": annotations,
+    }
+
+
+def _annotations_of_objects(pooled) -> list[dict]:
+    truth = pooled.truth
+    columns = {
+        "area": truth.areas.tolist(),
+        "iscrowd": truth.is_crowd.astype(int).tolist(),
+    }
+    return _annotations(truth, columns)
+
+
+def _annotations_of_detections(pooled) -> list[dict]:
+    found = pooled.found
+    areas = (found.boxes[:, 2:] - found.boxes[:, :2]).prod(axis=1)
+    return _annotations(found, {"area": areas.tolist(), "score": found.scores.tolist()})
+
+
+def _annotations(table, columns) -> list[dict]:
+    """Make what COCO's files have of boxes; an annotation 0 would count as none."""
+    corners = table.boxes[:, :2]
+    boxes = np.concatenate([corners, table.boxes[:, 2:] - corners], axis=1)
+    columns = {
+        "id": range(1, len(boxes) + 1),
+        "image_id": (1 + table.pictures).tolist(),
+        "category_id": (1 + table.labels).tolist(),
+        "bbox": boxes.tolist(),
+        **columns,
+    }
+    rows = zip(*columns.values(), strict=True)
+    return [dict(zip(columns, row, strict=True)) for row in rows]
+
+
+def _overall(precision, recall) -> dict[str, float]:
+    numbers = {"AP": precision[..., 0, -1]}
+    numbers |= {name: precision[place, ..., 0, -1] for name, place in _IOU.items()}
+    for index, area in enumerate(_AREAS[1:], start=1):
+        numbers[f"AP_{area}"] = precision[..., index, -1]
+    for index, limit in enumerate(_LIMITS):
+        numbers[f"AR_{limit}"] = recall[..., 0, index]
+    for index, area in enumerate(_AREAS[1:], start=1):
+        numbers[f"AR_{area}"] = recall[..., index, -1]
+    return {
+        name: float(np.nanmean(values))
+        for name, values in numbers.items()
+        if not np.isnan(values).all()
+    }
+
+
+def _of_classes(precision, recall) -> dict[str, np.ndarray]:
+    # A class has a number at every threshold and recall, or at none.
+    return {
+        "AP": precision[..., 0, -1].mean(axis=(0, 1)),
+        "AP50": precision[0, ..., 0, -1].mean(axis=0),
+        "AR": recall[..., 0, -1].mean(axis=0),
+    }
