@@ -63,7 +63,6 @@ class Config:
         flags.at_least("--plain-epochs", self.plain_epochs, 0)
 
 
-DRAWN_SCORE = 0.3  # the least; predictions.json has all
 ADAM = {"optimizer": "adamw", "learning_rate": 0.002, "weight_decay": 0.05}
 PRESETS = {
     "tiny": Config(
@@ -86,15 +85,15 @@ PRESETS = {
 
 def check(config: Config) -> None:
     """Look at data and model before training, into <run>/check."""
-    made = functools.partial(make, config)
-    folder = flags.run_of(config, "detect")
+    folder, made = flags.run_of(config, "detect"), functools.partial(make, config)
     session.check(config, folder, lambda: checks.set_up(read(config), made))
 
 
 def train(config: Config) -> None:
     """Train a run, or go on with it."""
     data, folder = read(config), flags.run_of(config, "detect")
-    names, batch = data.class_names, data.first_batch()
+    names = data.class_names
+    fed = pictures.batch(**data.first_batch(), class_names=names)
     if session.train(
         config,
         folder,
@@ -104,9 +103,7 @@ def train(config: Config) -> None:
         monitor="val_AP",
         mode="max",
         class_names=names,
-        begin=lambda: report.begin(
-            folder, train_batch=pictures.batch(**batch, class_names=names)
-        ),
+        begin=lambda: report.begin(folder, train_batch=fed),
     ):
         infer = inference.compiled(session.restore(Config, folder, build)[-1])
         collected = collect(config, data, "validation", infer)
@@ -127,16 +124,15 @@ def evaluate(options: verbs.Evaluate) -> None:
     cli.say(*lines)
 
 
-def predict(options: verbs.Predict) -> None:
+def predict(options: verbs.PredictObjects) -> None:
     """Find the objects of every picture, in predictions.json and as pictures."""
     config, names, model = session.restore(Config, options.opened(), build)
-    answer = postprocess.serve(model, config.thresholds)
     found = results.predictions(
         options.paths,
-        answer,
+        postprocess.serve(model, config.thresholds),
         names,
         on_bad_data=options.on_bad_data,
-        score_threshold=DRAWN_SCORE,
+        score_threshold=options.drawn_score,
     )
     cli.say(report.objects_found(options.run, **found))
 
@@ -158,8 +154,7 @@ def export(options: verbs.Export) -> None:
 
 def convert(options: verbs.Convert) -> None:
     """Write a data set in another format."""
-    folder = formats.convert(options.source, options.target)
-    cli.say(f"written to {folder.resolve()}")
+    cli.say(f"written to {formats.convert(options.source, options.target).resolve()}")
 
 
 def read(config: Config) -> feeding.Splits:
@@ -177,37 +172,29 @@ def read(config: Config) -> feeding.Splits:
     )
 
 
-def make(config: Config, num_classes: int, weights=None) -> models.Detector:
+def make(config: Config, num_classes: int, weights="none") -> models.Detector:
     """Make the detector, its backbone from given weights."""
-    size, own = config.data.image_size, config.backbone == "published"
-    return models.MODELS[config.model](
-        (size, size, 3),
-        num_classes,
-        backbone=None if own else config.backbone,
-        weights=weights,
-        width=config.width,
-    )
+    how = {"backbone": config.backbone, "weights": weights, "width": config.width}
+    return models.make(config.model, config.data.image_size, num_classes, **how)
 
 
 def build(config: Config, num_classes: int, optimizer=None) -> keras.Model:
     """Build the model that answers; with an optimizer, the one that is trained."""
-    weights = config.optimization.weights
     if optimizer is None:
         return make(config, num_classes).inference_model
-    given = None if weights == "none" else weights
-    return make(config, num_classes, given).compile(optimizer)
+    return make(config, num_classes, config.optimization.weights).compile(optimizer)
 
 
 def collect(config: Config, data, split, infer, check=lambda: None):
     """Run the model on a split."""
     finish = postprocess.finishing(config.thresholds, image_size=data.image_size)
-    batches = data.evaluation(split)
-    outputs = inference.outputs(infer, batches, finish=finish, check=check)
+    evaluation = data.evaluation(split)
+    outputs = inference.outputs(infer, evaluation, finish=finish, check=check)
     return results.collect(outputs, data.sources[split])
 
 
 VERBS = {check: Config, train: Config, evaluate: verbs.Evaluate}
-VERBS |= {predict: verbs.Predict, export: verbs.Export, convert: verbs.Convert}
+VERBS |= {predict: verbs.PredictObjects, export: verbs.Export, convert: verbs.Convert}
 
 if __name__ == "__main__":
     sys.exit(cli.main(VERBS, __doc__, presets=PRESETS, task="detect"))

@@ -40,6 +40,7 @@ def keep_pictures(
         )
     pixels, shapes = _decode(examples, count)
     starts = tf.constant(np.concatenate([[0], sizes[: count - 1]]), tf.int64)
+
     def kept(index: tf.Tensor) -> source.Sample:
         shape = tf.gather(shapes, index)
         size = tf.reduce_prod(shape)

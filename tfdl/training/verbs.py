@@ -75,6 +75,14 @@ class Predict(_OfRun):
 
 
 @dataclasses.dataclass(frozen=True)
+class PredictObjects(Predict):
+    """Find objects in pictures of your own."""
+
+    drawn_score: float = 0.3
+    """Least score of what is drawn; predictions.json has everything."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Export(_OfRun):
     """Write the model for servers or devices, and prove it."""
 

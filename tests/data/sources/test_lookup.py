@@ -31,7 +31,8 @@ def test_each_picture_has_its_own_objects_without_crowds(known):
     found = list(tf.data.Dataset.range(3).map(find).as_numpy_iterator())
     np.testing.assert_array_equal(found[0]["boxes"], [[1, 2, 3, 4]])
     assert found[0]["labels"].tolist() == [7]
-    assert found[1]["boxes"].shape == (0, 4) and found[1]["labels"].shape == (0,)
+    assert found[1]["boxes"].shape == (0, 4)
+    assert found[1]["labels"].shape == (0,)
     np.testing.assert_array_equal(found[2]["boxes"], [[0, 0, 2, 2], [1, 1, 4, 6]])
     eager = find(tf.constant(2, tf.int64))
     np.testing.assert_array_equal(eager["labels"], [1, 2])

@@ -17,7 +17,7 @@ def test_maps_have_strides_of_8_16_and_32_rounded_up():
 
 @pytest.mark.parametrize(
     ("backbone", "message"),
-    [("resnet5", "key of BACKBONES"), ("cifar_resnet20", "no feature map")],
+    [("resnet5", "network of the zoo"), ("cifar_resnet20", "a map c3 of stride 8")],
 )
 def test_a_backbone_without_such_maps_is_refused(backbone, message):
     with pytest.raises(errors.UsageError, match=message):

@@ -20,3 +20,34 @@ MODELS: dict[str, Callable[..., Detector]] = {
     "retinanet": retinanet.retinanet,
     "localizer": localizer.detector,
 }
+
+
+def make(
+    name: str,
+    image_size: int,
+    num_classes: int,
+    *,
+    backbone: str,
+    weights: str,
+    width: float,
+) -> Detector:
+    """Make a detector of square RGB pictures, as flags name it.
+
+    Args:
+        name: a key of `MODELS`.
+        image_size: height and width of the pictures, in pixels.
+        num_classes: of objects.
+        backbone: a key of `BACKBONES`, or "published".
+        weights: of that backbone, or "none".
+        width: factor on the number of channels.
+
+    Raises:
+        UsageError: size, backbone and model do not fit each other.
+    """
+    return MODELS[name](
+        (image_size, image_size, 3),
+        num_classes,
+        backbone=None if backbone == "published" else backbone,
+        weights=None if weights == "none" else weights,
+        width=width,
+    )

@@ -30,7 +30,7 @@ def feature_maps(
     """
     if backbone not in BACKBONES:
         raise errors.UsageError(
-            f"`backbone` must be a key of BACKBONES. Received backbone={backbone!r}.",
+            f"`backbone` must be a network of the zoo. Received backbone={backbone!r}.",
             "Choose resnet50, mobilenet_v2 or another one.",
         )
     ends.check_known_size(image_shape[:2], reason="the anchors of a detector")
@@ -40,7 +40,8 @@ def feature_maps(
         expected = tuple(-(-side // stride) for side in image_shape[:2])
         if level not in maps or maps[level].shape[1:3] != expected:
             raise errors.UsageError(
-                f"{backbone} has no feature map {level} of stride {stride}.",
-                "Choose a backbone of larger pictures, such as resnet18.",
+                f"`backbone` must have a map {level} of stride {stride}. Received "
+                f"backbone={backbone!r}.",
+                "Choose a network of larger pictures, such as resnet18 or darknet53.",
             )
     return body.input, {level: maps[level] for level in STRIDES}

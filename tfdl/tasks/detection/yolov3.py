@@ -11,10 +11,9 @@ from collections.abc import Sequence
 import keras
 from keras import layers, ops
 
-from tfdl import errors
-from tfdl.backbones import BACKBONES, darknet
+from tfdl.backbones import darknet
 from tfdl.layers import blocks
-from tfdl.tasks.detection import detector as detectors, yolov3_grid, yolov3_loss
+from tfdl.tasks.detection import detector as detectors, trunk, yolov3_grid, yolov3_loss
 
 _LEVELS = ("c3", "c4", "c5")
 _BOX = 4  # numbers of one
@@ -61,10 +60,9 @@ def network(
         Redmon and Farhadi, "YOLOv3: An Incremental Improvement", 2018, with the layers
         of the authors' yolov3.cfg.
     """
-    body = BACKBONES[backbone or "darknet53"](
-        tuple(image_shape), None, weights=weights, width=width
+    inputs, maps = trunk.feature_maps(
+        backbone or "darknet53", image_shape, weights=weights, width=width
     )
-    maps = _maps(body, image_shape)
     predictions, coarser = {}, None
     for level in reversed(_LEVELS):
         filters = blocks.scaled(_NECK_CHANNELS[level], width)
@@ -84,7 +82,7 @@ def network(
         "objectness": outputs[..., _BOX],
         "classes": outputs[..., _BOX + 1 :],
     }
-    return keras.Model(body.input, named, name="yolov3")
+    return keras.Model(inputs, named, name="yolov3")
 
 
 def detector(
@@ -132,22 +130,6 @@ def _decode(grid, outputs):
         "boxes": grid.boxes(outputs["boxes"]),
         "scores": objectness[..., None] * classes,
     }
-
-
-def _maps(body, image_shape):
-    """Return the maps of a backbone, if they are of strides 8, 16 and 32."""
-    maps = body.output
-    for level, stride in zip(_LEVELS, yolov3_grid.STRIDES, strict=True):
-        expected = tuple(side // stride for side in image_shape[:2])
-        found = tuple(maps[level].shape[1:3]) if level in maps else None
-        if found != expected:
-            raise errors.UsageError(
-                "`backbone` must have maps of strides 8, 16 and 32. Received "
-                f"{body.name}, whose {level} is {found or 'missing'} instead of "
-                f"{expected}.",
-                "Choose another backbone, such as darknet53 or resnet50.",
-            )
-    return maps
 
 
 def _five_convolutions(x, filters, *, name):

@@ -11,7 +11,6 @@ depend on the number of classes: up to 100 of them, one channel each at least.
 """
 
 import dataclasses
-import difflib
 import functools
 import math
 from collections.abc import Sequence
@@ -20,14 +19,14 @@ import keras
 from keras import ops
 
 from tfdl import errors
-from tfdl.backbones import BACKBONES, ends
+from tfdl.backbones import ends
 from tfdl.layers import blocks
-from tfdl.tasks.detection import detector as detection, distances, task_aligned
+from tfdl.tasks.detection import detector as detection, distances, task_aligned, trunk
 
 STRIDES = (8, 16, 32)
 PRIOR = 0.01  # of every class, before anything is learned [Lin 2017, 4.1]
 
-_MEAN, _STD = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)  # the picture stays in [0, 1]
+_MEAN, _STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)  # about those of photographs
 _CHANNELS = (64, 128, 256, 512, 1024)  # of c1 to c5
 _REPEATS = (3, 6, 6, 3)  # bottlenecks of c2 to c5
 _NECK_REPEATS = 3
@@ -127,9 +126,9 @@ def network(
         takes them apart, "classes": float32 (batch, candidates, num_classes), logits}.
         Candidates are the cells of strides 8, 16 and 32, level by level, row by row.
 
-    Deviations from the published model: the norms' momentum is 0.9 (0.97); the class
-    prior is 0.01 at every stride; another backbone comes without the pyramid of
-    poolings behind its last map.
+    Deviations from the published model: the picture is normalised first; the norms'
+    momentum is 0.9 (0.97); the class prior is 0.01 at every stride; another backbone
+    comes without the pyramid of poolings behind its last map.
 
     Reference:
         Jocher et al., "YOLOv8", 2023 (no paper); its parts: Wang 2020, CSPNet; He
@@ -147,7 +146,7 @@ def network(
     if backbone is None:
         inputs, features = _backbone(image_shape, channels, depth=chosen.depth)
     else:
-        inputs, features = _other_backbone(
+        inputs, features = trunk.feature_maps(
             backbone, image_shape, weights=weights, width=width
         )
     maps = _neck(
@@ -177,18 +176,12 @@ def _check(image_shape, *, variant, backbone, weights):
             f"image_shape={tuple(image_shape)}.",
             "Give such an --image-size, 640 for example.",
         )
-    for name, value, known in (
-        ("variant", variant, VARIANTS),
-        ("backbone", backbone, [None, *BACKBONES]),
-    ):
-        if value not in known:
-            choices = [str(choice) for choice in known]
-            nearest = difflib.get_close_matches(str(value), choices, n=1)
-            raise errors.UsageError(
-                f"`{name}` must be one of {', '.join(choices)}. Received "
-                f"{name}={value!r}.",
-                f"Did you mean {nearest[0]!r}?" if nearest else "Choose one of these.",
-            )
+    if variant not in VARIANTS:
+        raise errors.UsageError(
+            f"`variant` must be one of {', '.join(VARIANTS)}. Received "
+            f"variant={variant!r}.",
+            "Choose one of these.",
+        )
     if weights is not None and backbone is None:
         raise errors.UsageError(
             "`weights` are those of a backbone of the zoo, and yolov8's own has none. "
@@ -211,22 +204,6 @@ def _backbone(image_shape, channels, *, depth):
         features[level] = x
     features["c5"] = _pooled_pyramid(x, name="c5_pyramid")
     return inputs, features
-
-
-def _other_backbone(name, image_shape, *, weights, width):
-    """Take one of the zoo -> its input and {"c3", "c4", "c5"} for the neck."""
-    model = BACKBONES[name](image_shape, None, weights=weights, width=width)
-    features = {}
-    for level, stride in zip(("c3", "c4", "c5"), STRIDES, strict=True):
-        features[level] = model.output.get(level)
-        size = tuple(side // stride for side in image_shape[:2])
-        if features[level] is None or features[level].shape[1:3] != size:
-            raise errors.UsageError(
-                "`backbone` must have maps c3, c4 and c5 of strides 8, 16 and 32. "
-                f"Received backbone={name!r}.",
-                "Choose another one, such as resnet18 or darknet53.",
-            )
-    return model.input, features
 
 
 def _neck(features, channels, *, num_blocks):
