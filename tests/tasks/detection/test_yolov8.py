@@ -80,7 +80,7 @@ def test_width_scales_the_channels():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"image_shape": (100, 64, 3)}, "multiples of 32"),
+        ({"image_shape": (100, 64, 3)}, "multiple of 32"),
         ({"image_shape": (None, 64, 3)}, "height and a width"),
         ({"variant": "tiny"}, "variant='tiny'"),
         ({"backbone": "resnet19"}, "backbone='resnet19'"),

@@ -25,7 +25,7 @@ FORMATS = ("synthetic", *formats.FORMATS, "tfds")
 GREY = 0.5  # around a picture that is not square
 PADDING_LABEL = -1
 _DRAWING_SEED = 20
-_DRAWN_OBJECTS = 6  # at most, in a drawing
+_DRAWN_OBJECTS = 4  # at most, in a drawing
 
 
 def read(

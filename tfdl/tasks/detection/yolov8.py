@@ -172,9 +172,9 @@ def _check(image_shape, *, variant, backbone, weights):
     ends.check_known_size(image_shape[:2], reason="the candidates of yolov8")
     if any(side % STRIDES[-1] for side in image_shape[:2]):
         raise errors.UsageError(
-            "The sides of yolov8's pictures must be multiples of 32. Received "
+            f"--image-size must be a multiple of {STRIDES[-1]} for yolov8. Received "
             f"image_shape={tuple(image_shape)}.",
-            "Give such an --image-size, 640 for example.",
+            "Give --image-size 640, or another multiple.",
         )
     if variant not in VARIANTS:
         raise errors.UsageError(
