@@ -1,0 +1,119 @@
+"""A detector with mosaic: killed and gone on with, on replicas, and on two workers."""
+
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.slow
+HERE = pathlib.Path(__file__).parent
+APP = str(HERE.parent.parent / "apps" / "detect.py")
+# 8 steps of an epoch; mosaic and MixUp in the first two epochs of three.
+FLAGS = (
+    *("--preset", "tiny", "--epochs", "3", "--num-examples", "160"),
+    *("--image-size", "64", "--batch-size", "16", "--width", "0.25"),
+    *("--augmentation", "photos", "--mix", "mosaic_mixup", "--plain-epochs", "1"),
+    *("--clip-norm", "10", "--save-every", "3", "--steps-per-execution", "2"),
+)
+STEPS = 24
+TIMEOUT_SECONDS = 300
+
+
+def command(run, cache, moment, *, strategy="one_device", devices=1):
+    flags = ["train", *FLAGS, "--strategy", strategy]
+    folders = ["--run", str(run), "--cache-dir", str(cache)]
+    launch = [sys.executable, str(HERE / "launch.py"), APP, str(devices), moment]
+    return [*launch, *flags, *folders]
+
+
+def launch(*arguments, **options):
+    """Train in a process of its own; return what it left."""
+    return subprocess.run(
+        command(*arguments, **options),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_SECONDS,
+    )
+
+
+def tables(run: pathlib.Path) -> dict[str, bytes]:
+    return {name: (run / name).read_bytes() for name in ("steps.csv", "metrics.csv")}
+
+
+def losses(run: pathlib.Path) -> list[float]:
+    rows = (run / "steps.csv").read_text().splitlines()[1:]
+    return [float.fromhex(row.split(",")[1]) for row in rows]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, cache):
+    run = tmp_path_factory.mktemp("runs") / "whole"
+    done = launch(run, cache, "never")
+    assert done.returncode == 0, done.stderr
+    return run
+
+
+def test_a_run_killed_with_mosaic_repeats_the_uninterrupted_one(whole, cache, tmp_path):
+    moments = [
+        "step:2",  # before the first save
+        "save:9",  # mixed, during a save
+        "validation:1",
+        "step:15",  # the last step but one that mixes
+        "step:20",  # of the plain epoch
+    ]
+    for moment in moments:
+        killed = launch(tmp_path / "killed", cache, moment)
+        assert killed.returncode == -9, f"{moment}: {killed.stderr}"
+    last = launch(tmp_path / "killed", cache, "never")
+    assert last.returncode == 0, last.stderr
+    assert tables(tmp_path / "killed") == tables(whole)
+    assert len(losses(whole)) == STEPS
+    digest = "best.weights.h5.sha256"
+    assert (tmp_path / "killed" / digest).read_text() == (whole / digest).read_text()
+
+
+def test_two_replicas_train_as_one_device_does(whole, cache, tmp_path):
+    done = launch(tmp_path / "run", cache, "never", strategy="mirrored", devices=2)
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_allclose(losses(tmp_path / "run"), losses(whole), rtol=1e-4)
+
+
+def test_two_workers_train_as_one_device_does(whole, cache, tmp_path):
+    with socket.socket() as first, socket.socket() as second:
+        for each in (first, second):
+            each.bind(("localhost", 0))
+        ports = [each.getsockname()[1] for each in (first, second)]
+    cluster = {"worker": [f"localhost:{port}" for port in ports]}
+    arguments = command(tmp_path / "run", cache, "never", strategy="multi_worker")
+    processes = [
+        subprocess.Popen(
+            arguments,
+            env=os.environ
+            | {
+                "TF_CONFIG": json.dumps(
+                    {"cluster": cluster, "task": {"type": "worker", "index": index}}
+                )
+            },
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for index in range(2)
+    ]
+    try:
+        errors = [each.communicate(timeout=TIMEOUT_SECONDS)[1] for each in processes]
+    finally:
+        for each in processes:
+            each.kill()
+    assert [each.returncode for each in processes] == [0, 0], errors
+    np.testing.assert_allclose(losses(tmp_path / "run"), losses(whole), rtol=1e-4)
