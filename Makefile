@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 EXTRAS ?= cpu,dev,onnx
 
 HELPERS := benchmarks/tables.py benchmarks/contest.py benchmarks/trainings.py \
-	benchmarks/torch_resnet.py benchmarks/keras_cv_yolo.py
+	benchmarks/torch_resnet.py benchmarks/keras_cv_yolo.py \
+	benchmarks/watching.py
 BENCHMARKS := $(filter-out $(HELPERS),$(wildcard benchmarks/*.py))
 
 .PHONY: setup demo test slow lint format bench clean

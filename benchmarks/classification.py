@@ -11,12 +11,11 @@ metrics, validation included; memory is the process's resident set.
 
 import dataclasses
 import json
-import pathlib
 import subprocess
 import sys
-import time
 
 import tables
+import watching
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +52,7 @@ def measure(row: Row) -> dict:
     folder = tables.RESULTS / row.name
     app = [sys.executable, str(tables.ROOT / "apps" / "classify.py")]
     train = [*app, "train", *row.flags, "--run", str(folder), "--overwrite"]
-    watched = _watch(subprocess.Popen(train), folder)
+    watched = watching.watch(subprocess.Popen(train), folder)
     subprocess.run([*app, "evaluate", "--run", str(folder)], check=True)
     metrics = json.loads((folder / "eval" / "metrics.json").read_text())
     config = json.loads((folder / "config.json").read_text())
@@ -69,45 +68,6 @@ def measure(row: Row) -> dict:
         "images_per_second": images / watched["seconds"],
         **watched,
     }
-
-
-def _watch(process: subprocess.Popen, folder: pathlib.Path) -> dict:
-    """Follow a training -> its seconds and its memory in MB."""
-    first_step, peak, by_epoch, last_row = None, 0.0, {}, time.monotonic()
-    while process.poll() is None:
-        time.sleep(0.2)
-        now = time.monotonic()
-        if first_step is None and _rows(folder / "steps.csv"):
-            first_step = now
-        memory = _resident_megabytes(process.pid)
-        peak = max(peak, memory)
-        epoch = _rows(folder / "metrics.csv")
-        if epoch and epoch not in by_epoch and memory:
-            by_epoch[epoch], last_row = memory, now
-    if process.returncode:
-        sys.exit(f"{' '.join(process.args)} failed with {process.returncode}")
-    return {
-        "seconds": last_row - first_step,
-        "epochs": max(by_epoch),
-        "peak_megabytes": peak,
-        "memory_growth": by_epoch[min(10, max(by_epoch))] / by_epoch[1] - 1,
-    }
-
-
-def _rows(path: pathlib.Path) -> int:
-    try:
-        return max(0, path.read_text().count("\n") - 1)
-    except OSError:
-        return 0
-
-
-def _resident_megabytes(process: int) -> float:
-    try:
-        status = pathlib.Path(f"/proc/{process}/status").read_text()
-    except OSError:
-        return 0.0
-    lines = [line for line in status.splitlines() if line.startswith("VmRSS")]
-    return int(lines[0].split()[1]) / 1024 if lines else 0.0
 
 
 def table(results: list[dict]) -> list[str]:

@@ -2,6 +2,7 @@ import dataclasses
 import errno
 import pathlib
 import sys
+import warnings
 
 import pytest
 import tensorflow as tf
@@ -284,3 +285,14 @@ def test_an_app_without_verbs_fails_as_others_do(monkeypatch, capsys):
     arguments = ["--base_path=a", "--debug"]
     assert cli.main_without_verbs(fail, Options, arguments=arguments) == 4
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_warning_is_one_line_that_names_no_code(capsys):
+    def warn(flags):
+        text = warnings.formatwarning("left out a.jpg", UserWarning, "code.py", 7)
+        print(text, end="")
+
+    before = warnings.formatwarning
+    assert cli.main({warn: Config}, "", presets={}, task="t", arguments=["warn"]) == 0
+    assert capsys.readouterr().out == "warning: left out a.jpg\n"
+    assert warnings.formatwarning is before

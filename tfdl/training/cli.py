@@ -6,7 +6,8 @@ import errno
 import io
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -90,7 +91,8 @@ def say(*lines: str) -> None:
 def _exit_code(call: Callable[[], None], *, debug: bool) -> int:
     """Call an app, and say what went wrong if anything does."""
     try:
-        call()
+        with _plain_warnings():
+            call()
     except (Exception, KeyboardInterrupt) as error:
         if debug:
             traceback.print_exc()
@@ -98,6 +100,17 @@ def _exit_code(call: Callable[[], None], *, debug: bool) -> int:
         print(f"error: {' '.join(message.split())}\nremedy: {remedy}", file=sys.stderr)
         return code
     return 0
+
+
+@contextlib.contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Write warnings for people: what, and not where in the code."""
+    kept = warnings.formatwarning
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
+    try:
+        yield
+    finally:
+        warnings.formatwarning = kept
 
 
 def _parse(verbs, presets, task, arguments: list[str]):

@@ -1,0 +1,54 @@
+"""Follows the training of a run from outside: its minutes and its memory."""
+
+import pathlib
+import subprocess
+import sys
+import time
+
+
+def watch(process: subprocess.Popen, folder: pathlib.Path) -> dict:
+    """Follow a training until it ends.
+
+    Args:
+        process: the training.
+        folder: of its run.
+
+    Returns:
+        "seconds", from the first step to the last row of metrics; "epochs";
+        "peak_megabytes" of resident memory, and "memory_growth" after the first epoch.
+    """
+    first_step, peak, by_epoch, last_row = None, 0.0, {}, time.monotonic()
+    while process.poll() is None:
+        time.sleep(0.2)
+        now = time.monotonic()
+        if first_step is None and _rows(folder / "steps.csv"):
+            first_step = now
+        memory = _resident_megabytes(process.pid)
+        peak = max(peak, memory)
+        epoch = _rows(folder / "metrics.csv")
+        if epoch and epoch not in by_epoch and memory:
+            by_epoch[epoch], last_row = memory, now
+    if process.returncode:
+        sys.exit(f"{' '.join(process.args)} failed with {process.returncode}")
+    return {
+        "seconds": last_row - first_step,
+        "epochs": max(by_epoch),
+        "peak_megabytes": peak,
+        "memory_growth": by_epoch[min(10, max(by_epoch))] / by_epoch[1] - 1,
+    }
+
+
+def _rows(path: pathlib.Path) -> int:
+    try:
+        return max(0, path.read_text().count("\n") - 1)
+    except OSError:
+        return 0
+
+
+def _resident_megabytes(process: int) -> float:
+    try:
+        status = pathlib.Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return 0.0
+    lines = [line for line in status.splitlines() if line.startswith("VmRSS")]
+    return int(lines[0].split()[1]) / 1024 if lines else 0.0
