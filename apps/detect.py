@@ -35,13 +35,18 @@ from tfdl.tasks.detection import (
 )
 from tfdl.training import cli, flags, inference, report, session, verbs
 
+LARGE = {"image_size": 320, "batch_size": 16}
+ADAMW = {"optimizer": "adamw", "learning_rate": 0.002, "weight_decay": 0.05}
+STEADY = {"clip_norm": 10.0, "average": 0.998}
+optimization = functools.partial(flags.Optimization, **ADAMW, **STEADY)
+
 
 @dataclass(frozen=True)
 class Config:
     """Train a detector; the same command again resumes or extends the run."""
 
-    data: flags.Pictures = field(default_factory=flags.Pictures)
-    optimization: flags.Optimization = field(default_factory=flags.Optimization)
+    data: flags.Pictures = field(default_factory=lambda: flags.Pictures(**LARGE))
+    optimization: flags.Optimization = field(default_factory=optimization)
     thresholds: postprocess.Thresholds = field(default_factory=postprocess.Thresholds)
     run: flags.Run = field(default_factory=flags.Run)
     model: str = "yolov8_n"
@@ -63,22 +68,22 @@ class Config:
         flags.at_least("--plain-epochs", self.plain_epochs, 0)
 
 
-ADAM = {"optimizer": "adamw", "learning_rate": 0.002, "weight_decay": 0.05}
 PRESETS = {
     "tiny": Config(
         data=flags.Pictures(image_size=128, num_examples=200, batch_size=8),
-        optimization=flags.Optimization(epochs=2, **ADAM),
+        optimization=optimization(epochs=2, average=0.0),
         width=0.5,
     ),
+    "drawings": Config(
+        data=flags.Pictures(image_size=128, batch_size=16),
+        optimization=optimization(epochs=20, learning_rate=0.004),
+        width=0.5,
+        augmentation="flips",
+    ),
     "cells": Config(
-        data=flags.Pictures(
-            "voc:bccd", image_size=256, batch_size=8, on_bad_data="skip"
-        ),
-        optimization=flags.Optimization(
-            epochs=100, average=0.998, clip_norm=10.0, **ADAM
-        ),
+        data=flags.Pictures("voc:bccd", 256, batch_size=8, on_bad_data="skip"),
+        optimization=optimization(epochs=150),
         augmentation="any_way_up",
-        mix="mosaic",
     ),
 }
 
@@ -127,13 +132,8 @@ def evaluate(options: verbs.Evaluate) -> None:
 def predict(options: verbs.PredictObjects) -> None:
     """Find the objects of every picture, in predictions.json and as pictures."""
     config, names, model = session.restore(Config, options.opened(), build)
-    found = results.predictions(
-        options.paths,
-        postprocess.serve(model, config.thresholds),
-        names,
-        on_bad_data=options.on_bad_data,
-        score_threshold=options.drawn_score,
-    )
+    answer = postprocess.serve(model, config.thresholds)
+    found = results.predictions(options.paths, answer, names, **options.choices())
     cli.say(report.objects_found(options.run, **found))
 
 
@@ -159,16 +159,14 @@ def convert(options: verbs.Convert) -> None:
 
 def read(config: Config) -> feeding.Splits:
     """Open the data, and say what happens to their pictures."""
-    optimization, plain = config.optimization, config.plain_epochs
+    train, plain = config.optimization, config.plain_epochs
     return feeding.read(
-        config.data.reading(),
-        cache_bytes=config.data.cache_bytes,
+        **config.data.feeding(),
         augmentation=config.augmentation,
         mix=config.mix,
         targets=lambda num_classes: make(config, num_classes).targets,
-        batch_size=config.data.batch_size,
         seed=config.run.seed,
-        mixed_steps=lambda steps: optimization.total_steps(steps) - plain * steps,
+        mixed_steps=lambda steps: train.total_steps(steps) - plain * steps,
     )
 
 

@@ -5,11 +5,12 @@
 
 Needs the data set `bccd` in the folder that TFDL_DATA names: 205 pictures of blood
 cells to train on, 87 to choose by, 72 to test on, from random weights. Every row of
-ours is one `apps/detect.py train` and one `evaluate` for each split in processes of their own;
-its minutes are from the first step to the last row of metrics, validation included. The
-peer is keras-cv's YOLOV8Detector, trained by `fit` for so many minutes after its first
-step without validation, flipped both ways and varied in brightness, with a cosine over
-the wall time; its answers are measured by our metrics, which equal pycocotools'.
+ours is one `apps/detect.py train` and one `evaluate` for each split in processes of
+their own; its minutes are from the first step to the last row of metrics, validation
+included. The peer is keras-cv's YOLOV8Detector, trained by `fit` for so many minutes
+after its first step without validation, flipped both ways and varied in brightness,
+with a cosine over the wall time; its answers are measured by our metrics, which equal
+pycocotools'.
 """
 
 import dataclasses

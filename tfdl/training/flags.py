@@ -57,10 +57,13 @@ class Pictures:
             "on_bad_data": self.on_bad_data,
         }
 
-    @property
-    def cache_bytes(self) -> int:
-        """Most memory that decoded pictures may take."""
-        return self.cache_mb << 20
+    def feeding(self) -> dict:
+        """Return the keyword arguments of a task's `feeding.read`."""
+        return {
+            "reading": self.reading(),
+            "cache_bytes": self.cache_mb << 20,
+            "batch_size": self.batch_size,
+        }
 
     def __post_init__(self):
         at_least("--image-size", self.image_size, 1)
@@ -88,12 +91,8 @@ class Data(Pictures):
 
     def feeding(self) -> dict:
         """Return the keyword arguments of a task's `feeding.read`."""
-        return {
-            "reading": self.reading() | {"cache_bytes": self.cache_bytes},
-            "channels": self.channels,
-            "sampling": self.sampling,
-            "batch_size": self.batch_size,
-        }
+        own = {"channels": self.channels, "sampling": self.sampling}
+        return super().feeding() | own
 
 
 @dataclasses.dataclass(frozen=True)

@@ -81,6 +81,10 @@ class PredictObjects(Predict):
     drawn_score: float = 0.3
     """Least score of what is drawn; predictions.json has everything."""
 
+    def choices(self) -> dict:
+        """Return the keyword arguments of a task's `results.predictions`."""
+        return {"on_bad_data": self.on_bad_data, "score_threshold": self.drawn_score}
+
 
 @dataclasses.dataclass(frozen=True)
 class Export(_OfRun):

@@ -15,6 +15,7 @@ _HELD_OUT_BATCH = 8  # so that a small validation split still has several
 def read(
     reading: Mapping,
     *,
+    cache_bytes: int,
     augmentation: str,
     mix: str,
     channels: int,
@@ -26,7 +27,8 @@ def read(
     """Open a data set, and say what happens to its pictures.
 
     Args:
-        reading: arguments of `data.read`, without `multi_label`.
+        reading: arguments of `data.read`, without `multi_label` and `cache_bytes`.
+        cache_bytes: most memory for decoded pictures.
         augmentation: as in `recipes.recipe`.
         mix: likewise.
         channels: of what the model takes.
@@ -38,7 +40,7 @@ def read(
     Raises:
         As `data.read`.
     """
-    sources = data.read(**reading, multi_label=multi_label)
+    sources = data.read(**reading, cache_bytes=cache_bytes, multi_label=multi_label)
     recipe = recipes.recipe(
         augmentation,
         mix,

@@ -30,8 +30,9 @@ def recipe(
     Args:
         augmentation: "none"; "flips", left to right; "photos", these, scale jitter,
             shifts and colour; "any_way_up", as for pictures from above or through a
-            microscope, upside down as well; "ssd", zooming out, crops that overlap
-            with an object, flips and colour [Liu 2016, 2.2 and 3.6].
+            microscope, upside down as well, and nearly of one scale; "ssd", zooming
+            out, crops that overlap with an object, flips and colour [Liu 2016, 2.2 and
+            3.6].
         mix: a key of `MIXES`; MixUp is that of Zhang et al., "Bag of Freebies", 2019,
             with shares near one half.
         image_size: side of the model's input, in pixels.
@@ -39,26 +40,28 @@ def recipe(
             for twice as many.
         targets: as of `detector.Detector`.
     """
-    jitter = [
-        functools.partial(
-            augment.scale, factors=(0.6, 1.5), fill=_FILL, antialias=False
-        ),
-        functools.partial(augment.shift, fill=_FILL),
-    ]
-    zoom_out = functools.partial(
-        augment.scale, factors=(0.5, 1.0), fill=_FILL, antialias=False
-    )
+    zoom = functools.partial(augment.scale, fill=_FILL, antialias=False)
+    flips = [augment.flip_horizontal, augment.flip_vertical]
     augmentations = {
         "none": [],
         "flips": [augment.flip_horizontal],
-        "photos": [augment.colour, augment.flip_horizontal, *jitter],
-        "any_way_up": [
+        "photos": [
             augment.colour,
             augment.flip_horizontal,
-            augment.flip_vertical,
-            *jitter,
+            functools.partial(zoom, factors=(0.6, 1.5)),
+            functools.partial(augment.shift, fill=_FILL),
         ],
-        "ssd": [augment.colour, zoom_out, augment.iou_crop, augment.flip_horizontal],
+        "any_way_up": [
+            augment.colour,
+            *flips,
+            functools.partial(zoom, factors=(0.75, 1.33)),
+        ],
+        "ssd": [
+            augment.colour,
+            functools.partial(zoom, factors=(0.5, 1.0)),
+            augment.iou_crop,
+            augment.flip_horizontal,
+        ],
     }
     mosaic, partner = MIXES[mix]
     room = max_objects * (1 if mix == "none" else 2)
