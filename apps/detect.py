@@ -81,7 +81,7 @@ PRESETS = {
         augmentation="flips",
     ),
     "cells": Config(
-        data=flags.Pictures("voc:bccd", 256, batch_size=8, on_bad_data="skip"),
+        data=flags.Pictures("voc:bccd", 320, batch_size=8, on_bad_data="skip"),
         optimization=optimization(epochs=150),
         augmentation="any_way_up",
     ),

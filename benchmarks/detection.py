@@ -35,7 +35,14 @@ import tensorflow as tf
 import trainings
 
 from tfdl.export import freezing
-from tfdl.tasks.detection import detector, feeding, postprocess, yolov8
+from tfdl.tasks.detection import (
+    detector,
+    distances,
+    feeding,
+    postprocess,
+    task_aligned,
+    yolov8,
+)
 from tfdl.training import inference, optimizers, precision
 
 SIZE, BATCH, PICTURES = 256, 8, 64
@@ -215,6 +222,7 @@ def _train_peer(row: Row) -> None:
 
 def _infer_ours(row: Row):
     precision.use(row.precision)
+    keras.utils.set_random_seed(1)
     model = _compiled()
     optimizers.build(model)
     images, targets = _fed()
@@ -235,6 +243,7 @@ def _infer_ours(row: Row):
 
 
 def _infer_peer(row: Row):
+    keras.utils.set_random_seed(1)
     model, batches = _peer(row)
     model.fit(batches, steps_per_epoch=WARMING_STEPS, verbose=0)
     detect = keras_cv_yolo.detecting(model, score=SCORE, iou=IOU)
@@ -270,12 +279,16 @@ def parts(kind: str) -> dict[str, float]:
     images, targets = _fed()
     few = tf.nest.map_structure(lambda v: tf.constant(v[:BATCH]), (images, targets))
     detecting = made()
+    known = distances.candidates((SIZE, SIZE), strides=yolov8.STRIDES)
 
     def forward(x, y):
         return tf.nest.map_structure(tf.reduce_sum, model(x, training=True))
 
     def assigned(x, y):
-        return yolov8.assigned(y, model(x, training=True))
+        outputs = model(x, training=True)
+        found = distances.decode(outputs["boxes"], known)
+        scores = tf.sigmoid(outputs["classes"])
+        return task_aligned.assign(scores, found, y, known=known)
 
     def loss(x, y):
         return detecting.losses(y, model(x, training=True))

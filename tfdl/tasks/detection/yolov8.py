@@ -126,9 +126,10 @@ def network(
         takes them apart, "classes": float32 (batch, candidates, num_classes), logits}.
         Candidates are the cells of strides 8, 16 and 32, level by level, row by row.
 
-    Deviations from the published model: the picture is normalised first; the norms'
-    momentum is 0.9 (0.97); the class prior is 0.01 at every stride; another backbone
-    comes without the pyramid of poolings behind its last map.
+    Deviations from the published model: the picture is normalised first; with a stride
+    it is padded at the far sides alone; the norms' momentum is 0.9 (0.97); the class
+    prior is 0.01 at every stride; another backbone comes without the pyramid of
+    poolings behind its last map.
 
     Reference:
         Jocher et al., "YOLOv8", 2023 (no paper); its parts: Wang 2020, CSPNet; He
@@ -284,6 +285,7 @@ def _convolution(x, filters, kernel_size, *, strides=1, name):
         filters,
         kernel_size,
         strides=strides,
+        padding="same",  # as far off a cell's centre as symmetric, without a copy
         epsilon=_EPSILON,
         activation="silu",
         name=name,
