@@ -20,17 +20,16 @@ $(VENV)/ready: setup.cfg pyproject.toml
 	$(BIN)/pip install --quiet --editable '.[$(EXTRAS)]'
 	touch $@
 
-CLASSIFY := $(BIN)/python apps/classify.py
-DEMO := runs/classify/demo
+DETECT := $(BIN)/python apps/detect.py
+DEMO := runs/detect/demo
 SERVED := $(DEMO)/serve.log
-DRAWINGS := runs/cache/synthetic/6000x48px-1objects-seed20/images
+DRAWINGS := runs/cache/synthetic/4000x128px-4objects-seed20/images
 
 demo: setup
-	$(CLASSIFY) train --run $(DEMO) --num-examples 6000 --image-size 48 \
-		--batch-size 64 --epochs 10 --learning-rate 0.05 --average 0.99 \
-		--cache-dir runs/cache
-	$(CLASSIFY) evaluate --run $(DEMO)
-	$(CLASSIFY) export --run $(DEMO)
+	$(DETECT) train --preset drawings --run $(DEMO) --cache-dir runs/cache
+	$(DETECT) evaluate --run $(DEMO)
+	$(DETECT) predict --run $(DEMO) $(DRAWINGS)/000000.png $(DRAWINGS)/000001.png
+	$(DETECT) export --run $(DEMO)
 	@$(BIN)/python apps/serve.py --model_name demo --model_base_path savedmodels/demo \
 		--rest_api_port 0 > $(SERVED) 2>&1 & server=$$!; trap "kill $$server" EXIT; \
 	until grep '^serving' $(SERVED); do \

@@ -58,3 +58,12 @@ def test_no_server_is_a_network_error(white):
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(errors.DataError, match="none.png"):
         ask.ask("http://127.0.0.1:1", "m", pictures=[tmp_path / "none.png"])
+
+
+def test_long_lists_are_shown_by_their_beginning():
+    answer = {"scores": list(range(7)), "boxes": [[0, 1, 2, 3]] * 2, "label": "cat"}
+    assert ask.shortened(answer) == {
+        "scores": [0, 1, 2, 3, 4, "... and 2 more"],
+        "boxes": [[0, 1, 2, 3]] * 2,
+        "label": "cat",
+    }

@@ -164,8 +164,22 @@ def test_the_average_of_one_weight_is_the_hand_computed_one():
     for _ in range(3):  # the bias becomes -1, -2, -3
         model.optimizer.apply(ones, model.trainable_variables)
     with optimizers.averaged_weights(model):
-        # -1, then (-1 - 2) / 2, then (-1.5 - 3) / 2
-        np.testing.assert_allclose(model.layers[-1].bias, [-2.25] * 3)
+        # -1, then 0.1 of it and 0.9 of -2, then 2/11 of -1.9 and 9/11 of -3
+        np.testing.assert_allclose(model.layers[-1].bias, [-2.8] * 3, rtol=1e-6)
+
+
+def test_the_average_reaches_its_momentum():
+    model = linear_model(optimizers.optimizer("sgd", 1.0, average=0.5))
+    zeros = [tf.zeros_like(v) for v in model.trainable_variables]
+    bias = model.layers[-1].bias
+    for _ in range(20):
+        model.optimizer.apply(zeros, model.trainable_variables)
+    bias.assign(bias + 1)  # then every step halves the distance
+    for _ in range(3):
+        model.optimizer.apply(zeros, model.trainable_variables)
+    now = bias.numpy()
+    with optimizers.averaged_weights(model):
+        np.testing.assert_allclose(bias, now - 1 / 8, rtol=1e-6)
 
 
 def test_freezing_stops_at_the_named_layer():

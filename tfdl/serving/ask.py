@@ -1,6 +1,8 @@
 """Asks a server about picture files, with the standard library alone.
 
 python -m tfdl.serving.ask http://127.0.0.1:8501 MODEL PICTURE [PICTURE ...]
+
+It prints the beginning of every answer.
 """
 
 import base64
@@ -16,6 +18,7 @@ from typing import Any
 from tfdl import errors
 
 _TIMEOUT_SECONDS = 60
+_SHOWN = 5  # of a list
 
 
 def ask(url: str, model: str, *, pictures: Sequence[pathlib.Path]) -> list[Any]:
@@ -52,6 +55,17 @@ def ask(url: str, model: str, *, pictures: Sequence[pathlib.Path]) -> list[Any]:
         raise errors.DataError(str(error), "name files that can be read") from None
 
 
+def shortened(answer: Any) -> Any:
+    """Keep the beginning of every long list, and say how much is left out."""
+    if isinstance(answer, dict):
+        return {name: shortened(value) for name, value in answer.items()}
+    if not isinstance(answer, list):
+        return answer
+    left_out = len(answer) - _SHOWN
+    more = [f"... and {left_out} more"] if left_out > 0 else []
+    return [shortened(value) for value in answer[:_SHOWN]] + more
+
+
 if __name__ == "__main__":
     server, name, *files = sys.argv[1:]
     try:
@@ -60,4 +74,4 @@ if __name__ == "__main__":
         print(f"error: {failure}\nremedy: {failure.remedy}", file=sys.stderr)
         sys.exit(failure.exit_code)
     for file, answer in zip(files, answers, strict=True):
-        print(f"{file}: {json.dumps(answer, ensure_ascii=False)}")
+        print(f"{file}: {json.dumps(shortened(answer), ensure_ascii=False)}")

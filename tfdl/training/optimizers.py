@@ -23,6 +23,9 @@ OPTIMIZERS = {
 }
 
 
+_AVERAGE_DELAY = 9  # steps after which half of the average is from before
+
+
 class _ReducedFirst:
     """Sums gradients over the replicas first; then each replica updates its own copy.
 
@@ -55,6 +58,15 @@ class _ReducedFirst:
             tf.linalg.global_norm([g for g in grads if g is not None])
         )
         super().apply(grads, trainable_variables)
+
+    def _update_model_variables_moving_average(self, trainable_variables):
+        """Average the weights, at first over few steps: the start is soon forgotten."""
+        done = tf.cast(self.iterations, tf.float32)
+        momentum = tf.minimum(self.ema_momentum, done / (done + _AVERAGE_DELAY))
+        averages = self._model_variables_moving_average
+        for variable, average in zip(trainable_variables, averages, strict=True):
+            share = tf.cast(1 - momentum, variable.dtype)
+            average.assign(average + share * (variable - average))
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
         for grad, variable in zip(grads, trainable_variables, strict=True):
@@ -95,7 +107,7 @@ def optimizer(
         clip_norm: the largest global norm of the gradient; 0 does not clip.
         accumulation: steps whose gradients are averaged into one update.
         average: momentum of the exponential moving average of the weights (Polyak
-            averaging); 0 keeps none.
+            averaging), reached by way of t / (t + 9) at step t; 0 keeps none.
 
     Raises:
         UsageError: the name is unknown.
