@@ -9,6 +9,8 @@ import PIL.Image
 import pytest
 import tensorflow as tf
 
+from tfdl.data import synthetic
+from tfdl.tasks.detection import formats
 from tfdl.training import cli
 
 APP = pathlib.Path(__file__).parents[2] / "apps" / "detect.py"
@@ -157,11 +159,8 @@ def test_a_data_set_is_converted_and_trained_on_in_another_form(
     run_app, tmp_path, monkeypatch
 ):
     """From drawings in COCO's form by way of YOLO's to VOC's: the same boxes."""
-    from tfdl.data import synthetic
-    from tfdl.tasks.detection import formats
-
     monkeypatch.chdir(tmp_path)
-    write_coco(tmp_path / "first", synthetic)
+    write_coco(tmp_path / "first", drawings(3))
     assert (
         run_app(
             "convert", "--data", f"coco:{tmp_path / 'first'}", "--to", "yolo:second"
@@ -183,28 +182,34 @@ def test_a_data_set_is_converted_and_trained_on_in_another_form(
         )
 
 
-def write_coco(folder, synthetic):
-    """Write three drawings in COCO's form."""
-    pictures = folder / "train"
-    pictures.mkdir(parents=True)
-    (folder / "annotations").mkdir()
+def drawings(count, *, seed=0):
+    """Draw pictures -> [(pixels, boxes, labels)]."""
+    drawn = [
+        synthetic.draw(np.random.default_rng([seed, n]), image_size=48, max_objects=3)
+        for n in range(count)
+    ]
+    return [(each["image"], each["boxes"], each["labels"]) for each in drawn]
+
+
+def write_coco(folder, pictures, split="train"):
+    """Write pictures in COCO's form."""
+    (folder / split).mkdir(parents=True)
+    (folder / "annotations").mkdir(exist_ok=True)
     names = synthetic.CLASS_NAMES
     content = {
         "images": [],
         "annotations": [],
         "categories": [{"id": n + 1, "name": name} for n, name in enumerate(names)],
     }
-    for number in range(1, 4):
-        drawn = synthetic.draw(
-            np.random.default_rng(number), image_size=48, max_objects=3
-        )
+    for number, (image, boxes, labels) in enumerate(pictures, start=1):
+        height, width, _ = image.shape
         name = f"{number}.png"
-        PIL.Image.fromarray(drawn["image"]).save(pictures / name)
+        PIL.Image.fromarray(image).save(folder / split / name)
         content["images"].append(
-            {"id": number, "file_name": name, "width": 48, "height": 48}
+            {"id": number, "file_name": name, "width": width, "height": height}
         )
-        for label, (left, top, right, bottom) in zip(
-            drawn["labels"].tolist(), drawn["boxes"].tolist(), strict=True
+        for (left, top, right, bottom), label in zip(
+            np.asarray(boxes).tolist(), np.asarray(labels).tolist(), strict=True
         ):
             content["annotations"].append(
                 {
@@ -216,5 +221,39 @@ def write_coco(folder, synthetic):
                     "iscrowd": 0,
                 }
             )
-    file = folder / "annotations" / "instances_train.json"
+    file = folder / "annotations" / f"instances_{split}.json"
     file.write_text(json.dumps(content))
+
+
+def odd_pictures(*, seed):
+    """Draw what may be in a data set: nothing, 500 objects, 1 x 1 and 8000 x 20."""
+    random = np.random.default_rng(seed)
+
+    def noise(height, width):
+        return random.integers(0, 256, (height, width, 3), np.uint8)
+
+    low = random.uniform(0, 100, (500, 2))
+    many = np.concatenate([low, low + random.uniform(4, 20, (500, 2))], axis=1)
+    return [
+        (np.full((64, 64, 3), 100 + seed, np.uint8), np.zeros((0, 4)), []),
+        (noise(128, 128), many, random.integers(0, 10, 500)),
+        (noise(1, 1), [[0, 0, 1, 1]], [3]),
+        (noise(20, 8000), [[100, 2, 180, 18], [7000, 0, 7030, 20]], [1, 2]),
+    ]
+
+
+@pytest.mark.slow
+def test_odd_pictures_are_trained_on_evaluated_and_served(run_app, tmp_path):
+    data, run = tmp_path / "data", tmp_path / "run"
+    for seed, (split, count) in enumerate({"train": 12, "val": 4, "test": 4}.items()):
+        pictures = odd_pictures(seed=seed) + drawings(count, seed=seed)
+        write_coco(data, pictures, split=split)
+    flags = ["--data", f"coco:{data}", "--image-size", 64, "--batch-size", 8]
+    flags += ["--width", 0.25, "--epochs", 2, "--plain-epochs", 1, "--mix", "mosaic"]
+    assert run_app("train", *flags, "--run", run, "--cache-dir", tmp_path) == 0
+    assert run_app("evaluate", "--run", run) == 0
+    metrics = json.loads((run / "eval" / "metrics.json").read_text())
+    assert metrics["num_examples"] == 8
+    assert metrics["num_objects"] >= 500
+    assert run_app("export", "--run", run, "--base", tmp_path / "exports") == 0
+    assert run_app("predict", "--run", run, data / "test") == 0
