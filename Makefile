@@ -55,6 +55,7 @@ format: setup
 	$(BIN)/ruff format .
 
 bench: setup
+	$(BIN)/pip install --quiet '.[bench]'
 	for script in $(BENCHMARKS); do $(BIN)/python $$script || exit 1; done
 
 clean:

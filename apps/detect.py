@@ -1,8 +1,7 @@
 """Detect objects: check, train, evaluate, predict, export, convert.
 
     python apps/detect.py check --preset cells           # before training
-    python apps/detect.py train --preset tiny            # a minute, needs no data
-    python apps/detect.py train --preset cells           # blood cells of bccd
+    python apps/detect.py train --preset tiny    # no data; drawings; cells, of blood
     python apps/detect.py train --data coco:PATH --model retinanet --backbone resnet18
     python apps/detect.py evaluate --run runs/detect/yolov8_n-bccd
     python apps/detect.py predict --run runs/detect/yolov8_n-bccd PICTURE FOLDER
@@ -66,6 +65,8 @@ class Config:
         flags.choose("--model", self.model, models.MODELS)
         flags.choose("--backbone", self.backbone, ["published", *BACKBONES])
         flags.at_least("--plain-epochs", self.plain_epochs, 0)
+        if self.mix != "none":
+            flags.at_least("--epochs", self.optimization.epochs, self.plain_epochs + 1)
 
 
 PRESETS = {
@@ -90,7 +91,8 @@ PRESETS = {
 
 def check(config: Config) -> None:
     """Look at data and model before training, into <run>/check."""
-    folder, made = flags.run_of(config, "detect"), functools.partial(make, config)
+    made = functools.partial(make, config, weights=config.optimization.weights)
+    folder = flags.run_of(config, "detect")
     session.check(config, folder, lambda: checks.set_up(read(config), made))
 
 

@@ -16,6 +16,7 @@ pycocotools'.
 import dataclasses
 import json
 import math
+import shutil
 import subprocess
 import sys
 import time
@@ -79,7 +80,8 @@ def measure(row: Row) -> dict:
     """Train and evaluate one row -> what the table says of it."""
     folder = tables.RESULTS / row.name
     app = [sys.executable, str(tables.ROOT / "apps" / "detect.py")]
-    train = [*app, "train", *row.flags, "--run", str(folder), "--overwrite"]
+    train = [*app, "train", *row.flags, "--run", str(folder)]
+    shutil.rmtree(folder, ignore_errors=True)  # of an earlier training
     watched = watching.watch(subprocess.Popen(train), folder)
     measured = {}
     for split in SPLITS:

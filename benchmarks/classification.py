@@ -11,6 +11,7 @@ metrics, validation included; memory is the process's resident set.
 
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 
@@ -51,7 +52,8 @@ def measure(row: Row) -> dict:
     """Train and evaluate one row -> what the table says of it."""
     folder = tables.RESULTS / row.name
     app = [sys.executable, str(tables.ROOT / "apps" / "classify.py")]
-    train = [*app, "train", *row.flags, "--run", str(folder), "--overwrite"]
+    train = [*app, "train", *row.flags, "--run", str(folder)]
+    shutil.rmtree(folder, ignore_errors=True)  # of an earlier training
     watched = watching.watch(subprocess.Popen(train), folder)
     subprocess.run([*app, "evaluate", "--run", str(folder)], check=True)
     metrics = json.loads((folder / "eval" / "metrics.json").read_text())

@@ -34,7 +34,7 @@ def watch(process: subprocess.Popen, folder: pathlib.Path) -> dict:
         "seconds": last_row - first_step,
         "epochs": max(by_epoch),
         "peak_megabytes": peak,
-        "memory_growth": by_epoch[min(10, max(by_epoch))] / by_epoch[1] - 1,
+        "memory_growth": by_epoch[max(by_epoch)] / by_epoch[min(by_epoch)] - 1,
     }
 
 

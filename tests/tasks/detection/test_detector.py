@@ -7,11 +7,12 @@ from tfdl.tasks.detection import detector
 from tfdl.training import optimizers
 
 
-def make():
+def make(*, penalty=None):
     """Return a detector whose loss is the distance of its output from a number."""
     image = keras.Input((4, 4, 3), name="image")
     mean = keras.layers.GlobalAveragePooling2D()(image)
-    outputs = {"value": keras.layers.Dense(1, kernel_initializer="ones")(mean)}
+    last = keras.layers.Dense(1, kernel_initializer="ones", kernel_regularizer=penalty)
+    outputs = {"value": last(mean)}
     return detector.Detector(
         network=keras.Model(image, outputs, name="tiny"),
         targets=lambda objects: {"wanted": objects["weights"]},
@@ -24,6 +25,7 @@ def make():
             "scores": keras.ops.sigmoid(outputs["value"])[:, None],
         },
         start_losses=lambda targets: {},
+        smallest_stride=4,
     )
 
 
@@ -40,6 +42,8 @@ def test_the_loss_is_the_mean_of_the_pictures_sums_and_parts_are_measured(batch)
     assert logs["near"] == pytest.approx(2.5)
     assert logs["far"] == pytest.approx(3.0)
     assert logs["loss"] == pytest.approx(5.5)
+    names = [metric.name for metric in model.metrics]
+    assert sorted(names) == ["far", "loss", "near"]
 
 
 def test_training_lowers_the_loss(batch):
@@ -49,12 +53,13 @@ def test_training_lowers_the_loss(batch):
     assert history["near"][-1] < 0.3 < history["near"][0]
 
 
-def test_two_replicas_add_up_to_one(batch):
-    model = make().compile(optimizers.optimizer("sgd", 0.0))
+@pytest.mark.parametrize("penalty", [None, keras.regularizers.L2(1.0)])
+def test_two_replicas_add_up_to_one(batch, penalty):
+    model = make(penalty=penalty).compile(optimizers.optimizer("sgd", 0.0))
     whole = model.compute_loss(*batch, model(batch[0]))
     where = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     with where.scope():
-        replicated = make().compile(optimizers.optimizer("sgd", 0.0))
+        replicated = make(penalty=penalty).compile(optimizers.optimizer("sgd", 0.0))
 
     def loss(images, wanted):
         outputs = replicated(images)

@@ -6,8 +6,10 @@ from tfdl.tasks.detection import formats
 
 def test_only_a_new_folder_is_written(tmp_path):
     (tmp_path / "there.txt").write_text("mine")
-    with pytest.raises(errors.UsageError, match="is not empty"):
+    with pytest.raises(errors.UsageError, match="is no empty folder"):
         formats.convert("voc:nowhere", f"coco:{tmp_path}")
+    with pytest.raises(errors.UsageError, match="is no empty folder"):
+        formats.convert("voc:nowhere", f"coco:{tmp_path / 'there.txt'}")
     assert (tmp_path / "there.txt").read_text() == "mine"
 
 

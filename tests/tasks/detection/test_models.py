@@ -3,10 +3,10 @@ import inspect
 import numpy as np
 import pytest
 
+from tfdl import errors
 from tfdl.tasks.detection import models
 
 WIDTH = 0.125
-SIZES = {"yolov1": 64, "localizer": 64}
 
 
 def test_every_detector_is_built_by_the_same_arguments():
@@ -16,7 +16,7 @@ def test_every_detector_is_built_by_the_same_arguments():
         assert {"backbone", "weights", "width"} <= set(parameters), name
 
 
-@pytest.mark.parametrize("name", ["yolov8_n", "yolov1", "retinanet", "localizer"])
+@pytest.mark.parametrize("name", models.MODELS)
 def test_a_detector_answers_boxes_and_scores(name):
     made = models.make(name, 64, 3, backbone="resnet18", weights="none", width=WIDTH)
     assert isinstance(made, models.Detector)
@@ -26,6 +26,7 @@ def test_a_detector_answers_boxes_and_scores(name):
     assert answers["scores"].shape == (2, candidates, 3)
     scores = np.asarray(answers["scores"])
     assert ((scores >= 0) & (scores <= 1)).all()
+    assert 8 <= made.smallest_stride <= 32
 
 
 def test_published_is_the_model_s_own_backbone():
@@ -33,3 +34,12 @@ def test_published_is_the_model_s_own_backbone():
         "yolov8_n", 64, 3, backbone="published", weights="none", width=1.0
     )
     assert made.network.name == "yolov8n"
+
+
+@pytest.mark.parametrize("name", models.MODELS)
+def test_what_cannot_be_built_is_a_mistake_of_usage(name):
+    for backbone, num_classes in (("resnet19", 3), ("resnet18", 0)):
+        with pytest.raises(errors.UsageError):
+            models.make(
+                name, 64, num_classes, backbone=backbone, weights="none", width=WIDTH
+            )

@@ -35,7 +35,9 @@ def test_every_recipe_makes_prepared_examples_in_the_graph(augmentation, sample)
     assert is_plain == (augmentation == "none")
 
 
-@pytest.mark.parametrize(("mix", "room"), [("none", 5), ("mosaic", 10)])
+@pytest.mark.parametrize(
+    ("mix", "room"), [("none", 5), ("mixup", 10), ("mosaic", 20), ("mosaic_mixup", 40)]
+)
 def test_a_batch_is_fed_with_its_targets_and_room_for_what_is_mixed(mix, room):
     recipe = recipes.recipe("none", mix, **OPTIONS)
     batch = {

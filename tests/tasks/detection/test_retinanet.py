@@ -130,6 +130,9 @@ def test_targets_of_a_pipeline_train_in_bfloat16():
     data = tf.data.Dataset.from_tensor_slices((images, objects)).batch(2)
     data = data.map(lambda image, known: (image, made.targets(known)))
     assert {x.dtype for x in made.network.output.values()} == {"float32"}
+    raw = made.network(images, training=True)["classes"]
+    rounded = tf.cast(tf.cast(raw, tf.bfloat16), tf.float32)
+    assert np.any(raw != rounded)  # the outputs themselves are in float32
     model = made.compile(keras.optimizers.Adam(1e-3))
     history = model.fit(data, shuffle=False, verbose=0).history
     assert np.isfinite(history["loss"]).all()
@@ -143,6 +146,7 @@ def test_every_weight_has_a_gradient(small):
         loss = sum(tf.reduce_mean(part) for part in parts.values())
     gradients = tape.gradient(loss, small.network.trainable_variables)
     assert all(np.isfinite(gradient).all() for gradient in gradients)
+    assert all(np.any(gradient) for gradient in gradients)
 
 
 def test_decoded_targets_are_found_again(small):

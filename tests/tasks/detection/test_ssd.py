@@ -143,6 +143,9 @@ def test_targets_of_a_pipeline_train_in_bfloat16():
     data = tf.data.Dataset.from_tensor_slices((images, objects)).batch(2)
     data = data.map(lambda image, known: (image, made.targets(known)))
     assert {x.dtype for x in made.network.output.values()} == {"float32"}
+    raw = made.network(images, training=True)["classes"]
+    rounded = tf.cast(tf.cast(raw, tf.bfloat16), tf.float32)
+    assert np.any(raw != rounded)  # the outputs themselves are in float32
     model = made.compile(keras.optimizers.Adam(1e-3))
     history = model.fit(data, shuffle=False, verbose=0).history
     assert np.isfinite(history["loss"]).all()

@@ -40,11 +40,15 @@ class Detector:
     losses: Callable[[Tensors, Tensors], Tensors]
     decode: Callable[[Tensors], Tensors]
     start_losses: Callable[[Tensors], dict[str, float]]
-    smallest_stride: int = 8
+    smallest_stride: int
 
     @property
     def inference_model(self) -> keras.Model:
-        """The network with `decode`: image -> {"boxes", "scores"}."""
+        """The network with `decode`: image -> {"boxes", "scores"}.
+
+        `decode` is no plain type, so that this is to be built and not to be cloned or
+        saved as a `.keras` file; `network` can be.
+        """
         answers = _Decoding(self.decode, dtype="float32")(self.network.output)
         return keras.Model(self.network.input, answers, name=self.network.name)
 
@@ -87,12 +91,10 @@ class _Trained(keras.Model):
             self._part(name).update_state(part)
         whole = sum(parts.values())
         loss = self._mean(ops.zeros_like(whole), whole)
-        return sum(self.losses, start=loss)
-
-    @property
-    def metrics(self):
-        """The loss, and its parts once they have been computed."""
-        return [*super().metrics, *self._parts.values()]
+        if not self.losses:
+            return loss
+        # Keras gives each replica its share of the penalties on weights.
+        return loss + super().compute_loss(x, training=training)
 
     def _part(self, name: str) -> keras.metrics.Mean:
         if name not in self._parts:

@@ -25,8 +25,10 @@ def convert(spec: str, target: str) -> pathlib.Path:
     """
     name, place = location.parse(spec, formats=tuple(FORMATS))
     other, folder = location.parse(target, formats=tuple(FORMATS))
-    folder = pathlib.Path(folder)
-    if folder.exists() and any(folder.iterdir()):
-        raise errors.UsageError(f"--to {target} is not empty", "name a new folder")
+    folder = pathlib.Path(folder).expanduser()
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise errors.UsageError(
+            f"--to {target} is no empty folder", "name a new folder"
+        )
     FORMATS[other].write(FORMATS[name].read(location.find(place)), folder)
     return folder

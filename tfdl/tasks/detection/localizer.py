@@ -14,10 +14,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from tfdl.backbones import BACKBONES, ends
+from tfdl.backbones import ends
 from tfdl.layers import blocks
 from tfdl.ops import boxes as box_ops, losses
-from tfdl.tasks.detection import detector as detectors
+from tfdl.tasks.detection import detector as detectors, trunk
 
 DEFAULT_BACKBONE = "resnet18"
 POSITION_CHANNELS, POSITION_UNITS = 64, 256
@@ -101,6 +101,7 @@ def detector(
         losses=functools.partial(localization_losses, size=size),
         decode=functools.partial(decode, size=size),
         start_losses=functools.partial(_start_losses, num_classes=num_classes),
+        smallest_stride=trunk.STRIDES["c5"],
     )
 
 
@@ -119,7 +120,7 @@ def last_map(
         UsageError: a size is unknown.
     """
     ends.check_known_size(image_shape[:2], reason="the dense layers of a position")
-    build = BACKBONES[backbone or DEFAULT_BACKBONE]
+    build = trunk.builder(backbone or DEFAULT_BACKBONE)
     model = build(tuple(image_shape), None, weights=weights, width=width)
     return model.input, list(model.output.values())[-1]
 

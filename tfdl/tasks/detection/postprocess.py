@@ -20,9 +20,9 @@ class Thresholds:
     """Which candidates are answered."""
 
     score_threshold: float = 0.01
-    """Least score of an answer; average precision counts what is unlikely as well."""
+    """Answers are surer than this; average precision counts unlikely ones as well."""
     iou_threshold: float = 0.6
-    """Overlap with a surer box of the same class from which on a box is left out."""
+    """A box that overlaps more with a surer one of its class is left out."""
     max_detections: int = 100
     """Most answers in a picture."""
 

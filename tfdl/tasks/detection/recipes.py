@@ -14,6 +14,7 @@ MIXES = {
     "mosaic": (augment.mosaic, None),
     "mosaic_mixup": (augment.mosaic, functools.partial(augment.mixup, alpha=8.0)),
 }
+_PICTURES = {"none": 1, "mixup": 2, "mosaic": 4, "mosaic_mixup": 8}  # seen in one
 _FILL = round(255 * data.GREY)
 
 
@@ -36,8 +37,8 @@ def recipe(
         mix: a key of `MIXES`; MixUp is that of Zhang et al., "Bag of Freebies", 2019,
             with shares near one half.
         image_size: side of the model's input, in pixels.
-        max_objects: most objects of a picture of the data; one that is mixed has room
-            for twice as many.
+        max_objects: most objects of a picture of the data; one that is made of several
+            has room for those of all.
         targets: as of `detector.Detector`.
     """
     zoom = functools.partial(augment.scale, fill=_FILL, antialias=False)
@@ -64,7 +65,7 @@ def recipe(
         ],
     }
     mosaic, partner = MIXES[mix]
-    room = max_objects * (1 if mix == "none" else 2)
+    room = max_objects * _PICTURES[mix]
     return pipeline.Recipe(
         prepare=data.preparation(image_size, max_objects=max_objects),
         augmentations=augmentations[augmentation],

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tfdl.data import images as reading, scan
 from tfdl.data.sources import source
+from tfdl.ops import boxes as box_ops
 from tfdl.tasks.detection import (
     coco_metrics,
     curves,
@@ -189,8 +190,7 @@ def predictions(
 
 def _rows(image: str, found: detecting.Detections, class_names) -> list[dict]:
     """Write what was found as COCO's files do, but with names in place of numbers."""
-    low, high = found.boxes[:, :2], found.boxes[:, 2:]
-    boxes = np.concatenate([low, high - low], axis=1).tolist()
+    boxes = np.asarray(box_ops.to_xywh(found.boxes)).tolist()
     return [
         {"image": image, "category": class_names[label], "bbox": box, "score": score}
         for box, label, score in zip(

@@ -61,6 +61,7 @@ def retinanet(
         start_losses=functools.partial(
             dense_focal.start_losses, num_classes=num_classes
         ),
+        smallest_stride=trunk.STRIDES["c3"],
     )
 
 
@@ -169,5 +170,6 @@ def _subnet(maps, num_values, *, bias, name):
         for convolution in convolutions:
             x = convolution(x)
         shape = (rows * columns * ANCHORS_PER_CELL, num_values)
-        levels.append(keras.layers.Reshape(shape, name=f"{name}{number}")(last(x)))
+        listed = keras.layers.Reshape(shape, dtype="float32", name=f"{name}{number}")
+        levels.append(listed(last(x)))
     return keras.layers.Concatenate(axis=1, dtype="float32", name=name)(levels)

@@ -223,6 +223,7 @@ def _detector(layout, name, image_shape, num_classes, **options):
         losses=multibox.losses,
         decode=functools.partial(_decode, boxes=boxes),
         start_losses=functools.partial(multibox.start_losses, num_classes=num_classes),
+        smallest_stride=trunk.STRIDES["c3"],
     )
 
 
@@ -315,7 +316,8 @@ def _head(maps, ratios, num_values, *, name):
         )(x)
         rows, columns = x.shape[1:3]
         shape = (rows * columns * boxes_per_cell, num_values)
-        levels.append(keras.layers.Reshape(shape, name=f"{name}{number}_listed")(x))
-    if len(levels) == 1:
-        return levels[0]
+        listed = keras.layers.Reshape(
+            shape, dtype="float32", name=f"{name}{number}_listed"
+        )
+        levels.append(listed(x))
     return keras.layers.Concatenate(axis=1, dtype="float32", name=name)(levels)

@@ -1,6 +1,6 @@
 """Which feature maps does a backbone give a detector?"""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 
@@ -28,13 +28,9 @@ def feature_maps(
     Raises:
         UsageError: there is no such backbone, or it has no such maps.
     """
-    if backbone not in BACKBONES:
-        raise errors.UsageError(
-            f"`backbone` must be a network of the zoo. Received backbone={backbone!r}.",
-            "Choose resnet50, mobilenet_v2 or another one.",
-        )
-    ends.check_known_size(image_shape[:2], reason="the anchors of a detector")
-    body = BACKBONES[backbone](image_shape, None, weights=weights, width=width)
+    build = builder(backbone)
+    ends.check_known_size(image_shape[:2], reason="the candidates of a detector")
+    body = build(image_shape, None, weights=weights, width=width)
     maps = body.output
     for level, stride in STRIDES.items():
         expected = tuple(-(-side // stride) for side in image_shape[:2])
@@ -45,3 +41,20 @@ def feature_maps(
                 "Choose a network of larger pictures, such as resnet18 or darknet53.",
             )
     return body.input, {level: maps[level] for level in STRIDES}
+
+
+def builder(backbone: str) -> Callable[..., keras.Model]:
+    """Find the function that builds a backbone.
+
+    Args:
+        backbone: a key of `BACKBONES`.
+
+    Raises:
+        UsageError: there is no such backbone.
+    """
+    if backbone not in BACKBONES:
+        raise errors.UsageError(
+            f"`backbone` must be a network of the zoo. Received backbone={backbone!r}.",
+            "Choose resnet50, mobilenet_v2 or another one.",
+        )
+    return BACKBONES[backbone]

@@ -11,9 +11,9 @@ import keras
 from keras import layers, ops
 
 from tfdl import errors
-from tfdl.backbones import BACKBONES, darknet
+from tfdl.backbones import darknet, ends
 from tfdl.layers import blocks
-from tfdl.tasks.detection import detector as detectors, yolov1_loss
+from tfdl.tasks.detection import detector as detectors, trunk, yolov1_loss
 
 _BOX = 4  # numbers of one, before its confidence
 _HEAD_CHANNELS = 512
@@ -62,7 +62,8 @@ def network(
         Redmon, Divvala, Girshick and Farhadi, "You Only Look Once: Unified, Real-Time
         Object Detection", 2016.
     """
-    body = BACKBONES[backbone or "resnet18"](
+    ends.check_classifier(num_classes)
+    body = trunk.builder(backbone or "resnet18")(
         tuple(image_shape), None, weights=weights, width=width
     )
     x = _coarsest(body.output)
@@ -119,6 +120,7 @@ def detector(
         losses=functools.partial(yolov1_loss.losses, grid),
         decode=functools.partial(_decode, grid),
         start_losses=functools.partial(yolov1_loss.start_losses, grid),
+        smallest_stride=image_shape[0] // cells[0],
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import keras
 from keras import layers, ops
 
-from tfdl.backbones import darknet
+from tfdl.backbones import darknet, ends
 from tfdl.layers import blocks
 from tfdl.tasks.detection import detector as detectors, trunk, yolov3_grid, yolov3_loss
 
@@ -60,6 +60,7 @@ def network(
         Redmon and Farhadi, "YOLOv3: An Incremental Improvement", 2018, with the layers
         of the authors' yolov3.cfg.
     """
+    ends.check_classifier(num_classes)
     inputs, maps = trunk.feature_maps(
         backbone or "darknet53", image_shape, weights=weights, width=width
     )
@@ -119,6 +120,7 @@ def detector(
         start_losses=functools.partial(
             yolov3_loss.start_losses, grid, num_classes=num_classes
         ),
+        smallest_stride=yolov3_grid.STRIDES[0],
     )
 
 

@@ -104,6 +104,7 @@ def detector(
         start_losses=functools.partial(
             task_aligned.start_losses, known=known, num_classes=num_classes, prior=PRIOR
         ),
+        smallest_stride=STRIDES[0],
     )
 
 
@@ -136,7 +137,13 @@ def network(
         2015, Spatial Pyramid Pooling; Liu 2018, Path Aggregation Network; Ge 2021,
         YOLOX (decoupled head); Li 2020, Generalized Focal Loss (distances).
     """
-    _check(image_shape, variant=variant, backbone=backbone, weights=weights)
+    _check(
+        image_shape,
+        num_classes,
+        variant=variant,
+        backbone=backbone,
+        weights=weights,
+    )
     chosen = VARIANTS[variant]
     channels = [
         blocks.scaled(
@@ -169,7 +176,7 @@ def network(
     return keras.Model(inputs, outputs, name=f"yolov8{variant}")
 
 
-def _check(image_shape, *, variant, backbone, weights):
+def _check(image_shape, num_classes, *, variant, backbone, weights):
     ends.check_known_size(image_shape[:2], reason="the candidates of yolov8")
     if any(side % STRIDES[-1] for side in image_shape[:2]):
         raise errors.UsageError(
@@ -177,6 +184,7 @@ def _check(image_shape, *, variant, backbone, weights):
             f"image_shape={tuple(image_shape)}.",
             "Give --image-size 640, or another multiple.",
         )
+    ends.check_classifier(num_classes)
     if variant not in VARIANTS:
         raise errors.UsageError(
             f"`variant` must be one of {', '.join(VARIANTS)}. Received "
