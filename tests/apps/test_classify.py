@@ -174,7 +174,7 @@ def test_a_turned_picture_and_its_upright_copy_are_one_answer(trained, tmp_path)
 def test_the_export_has_the_accuracy_that_evaluate_wrote(app, trained):
     run, export, _ = trained
     config, names, _ = session.restore(app.Config, run, app.build)
-    test = data.read(**config.data.reading(), multi_label=False)["test"]
+    test = data.read(**config.data.reading(), cache_bytes=0, multi_label=False)["test"]
     answer = tf.saved_model.load(str(export)).signatures["serving_default"]
     content = tf.constant([pathlib.Path(name).read_bytes() for name in test.names])
     guesses = answer(image_bytes=content)["class_id"].numpy()
