@@ -114,7 +114,7 @@ def train(config: Config) -> None:
 def evaluate(options: verbs.Evaluate) -> None:
     """Measure the best weights of a run."""
     config, names, model = session.restore(Config, options.opened(), build, join)
-    data, infer = read(config), inference.compiled(model, features=True)
+    data, infer = read(config, names), inference.compiled(model, features=True)
     lines = report.evaluate(
         options,
         data.sources,
@@ -138,8 +138,8 @@ def export(options: verbs.Export) -> None:
     """Write the best weights for servers or devices, proved against those in memory."""
     restore = functools.partial(session.restore, Config, options.opened(), build, join)
     config, names, model = restore()
-    network = options.network(model, restore)
-    data, shape = None if options.skip_metric else read(config), model.input_shape[1:]
+    network, shape = options.network(model, restore), model.input_shape[1:]
+    data = None if options.skip_metric else read(config, names)
     path = writing.write(
         options,
         inference.compiled(network),
@@ -156,10 +156,10 @@ def info(options: description.Info) -> None:
     cli.say(*description.describe(options, model, costs=cost.of_layers, **sees))
 
 
-def read(config: Config) -> feeding.Splits:
+def read(config: Config, names=None) -> feeding.Splits:
     """Open the data, and say what happens to their pictures."""
     return feeding.read(
-        **config.data.feeding(),
+        **config.data.feeding(names),
         seed=config.run.seed,
         augmentation=config.augmentation,
         mix=config.mix,

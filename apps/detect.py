@@ -120,7 +120,7 @@ def train(config: Config) -> None:
 def evaluate(options: verbs.Evaluate) -> None:
     """Measure the best weights of a run."""
     config, names, model = session.restore(Config, options.opened(), build)
-    data, infer = read(config), inference.compiled(model)
+    data, infer = read(config, names), inference.compiled(model)
     lines = report.evaluate(
         options,
         data.sources,
@@ -143,8 +143,8 @@ def export(options: verbs.Export) -> None:
     """Write the best weights for servers or devices, proved against those in memory."""
     restore = functools.partial(session.restore, Config, options.opened(), build)
     config, names, model = restore()
-    network = options.network(model, restore)
-    data, size = None if options.skip_metric else read(config), model.input_shape[1]
+    network, size = options.network(model, restore), model.input_shape[1]
+    data = None if options.skip_metric else read(config, names)
     path = writing.write(
         options,
         inference.compiled(network),
@@ -159,11 +159,11 @@ def convert(options: verbs.Convert) -> None:
     cli.say(f"written to {formats.convert(options.source, options.target).resolve()}")
 
 
-def read(config: Config) -> feeding.Splits:
+def read(config: Config, names=None) -> feeding.Splits:
     """Open the data, and say what happens to their pictures."""
     train, plain = config.optimization, config.plain_epochs
     return feeding.read(
-        **config.data.feeding(),
+        **config.data.feeding(names),
         augmentation=config.augmentation,
         mix=config.mix,
         targets=lambda num_classes: make(config, num_classes).targets,

@@ -70,7 +70,7 @@ def test_files(run: pathlib.Path) -> list[pathlib.Path]:
     """List files from the whole of a run's test split."""
     config = run_folder.read_config(run)
     reading = flags.from_config(flags.Data, config["data"]).reading()
-    test = data.read(**reading, multi_label=False)["test"]
+    test = data.read(**reading, cache_bytes=0, multi_label=False)["test"]
     step = max(1, len(test) // NUM_FILES)
     return [pathlib.Path(name) for name in test.names[::step][:NUM_FILES]]
 

@@ -178,3 +178,14 @@ def test_a_split_that_is_wholly_in_another_is_refused(make_source):
         errors.DataError, match="every picture of validation is in test"
     ):
         splits.apart(sources, on_bad_data="skip", warn=str)
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("b", "a", "c"), ("a", "b", "c", "d")])
+def test_data_of_other_classes_than_the_run_s_are_refused(names):
+    with pytest.raises(errors.DataError, match="not of the run's classes"):
+        splits.refuse_other_classes(names, ["a", "b", "c"])
+
+
+def test_data_of_the_run_s_classes_or_of_no_run_are_taken():
+    splits.refuse_other_classes(("a", "b"), ["a", "b"])
+    splits.refuse_other_classes(("a", "b"), None)

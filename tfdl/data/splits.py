@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -142,6 +142,27 @@ def apart(
             )
         sources = sources | {first: sources[first].take(np.flatnonzero(~leaked))}
     return sources
+
+
+def refuse_other_classes(names: Sequence[str], expected: Sequence[str] | None) -> None:
+    """Refuse data whose classes are no longer those that a run was trained on.
+
+    Args:
+        names: of the classes of the data.
+        expected: those of the run, or None where there is none yet.
+
+    Raises:
+        DataError: a name differs, or their order.
+    """
+    if expected is None or tuple(names) == tuple(expected):
+        return
+    pairs = itertools.zip_longest(names, expected, fillvalue="none")
+    number, (name, other) = next((n, p) for n, p in enumerate(pairs) if p[0] != p[1])
+    raise errors.DataError(
+        f"the data are not of the run's classes: class {number} is {name} and was "
+        f"{other} in training",
+        "name data of the same classes, or train a new --run on these",
+    )
 
 
 def _shared(first: source.Source, second: source.Source, *, splits) -> list[Leak]:

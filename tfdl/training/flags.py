@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import keras
@@ -57,9 +58,14 @@ class Pictures:
             "on_bad_data": self.on_bad_data,
         }
 
-    def feeding(self) -> dict:
-        """Return the keyword arguments of a task's `feeding.read`."""
+    def feeding(self, class_names: Sequence[str] | None = None) -> dict:
+        """Return the keyword arguments of a task's `feeding.read`.
+
+        Args:
+            class_names: those of a run that the data must have, or None.
+        """
         return {
+            "class_names": class_names,
             "reading": self.reading(),
             "cache_bytes": self.cache_mb << 20,
             "batch_size": self.batch_size,
@@ -89,10 +95,10 @@ class Data(Pictures):
     sampling: Literal["uniform", "balanced"] = "uniform"
     """uniform shows every picture once an epoch, balanced every class equally often."""
 
-    def feeding(self) -> dict:
-        """Return the keyword arguments of a task's `feeding.read`."""
+    def feeding(self, class_names: Sequence[str] | None = None) -> dict:
+        """Return the keyword arguments of a task's `feeding.read`, as above."""
         own = {"channels": self.channels, "sampling": self.sampling}
-        return super().feeding() | own
+        return super().feeding(class_names) | own
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,11 +1,11 @@
 """The splits of a data set, fed to training, to a check and to evaluation."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
-from tfdl.data import pipeline
+from tfdl.data import pipeline, splits
 from tfdl.data.sources import source
 from tfdl.tasks.classification import data, recipes
 
@@ -16,6 +16,7 @@ def read(
     reading: Mapping,
     *,
     cache_bytes: int,
+    class_names: Sequence[str] | None = None,
     augmentation: str,
     mix: str,
     channels: int,
@@ -29,6 +30,7 @@ def read(
     Args:
         reading: arguments of `data.read`, without `multi_label` and `cache_bytes`.
         cache_bytes: most memory for decoded pictures.
+        class_names: those of a run that the data must have, or None.
         augmentation: as in `recipes.recipe`.
         mix: likewise.
         channels: of what the model takes.
@@ -41,6 +43,7 @@ def read(
         As `data.read`.
     """
     sources = data.read(**reading, cache_bytes=cache_bytes, multi_label=multi_label)
+    splits.refuse_other_classes(sources["train"].class_names, class_names)
     recipe = recipes.recipe(
         augmentation,
         mix,

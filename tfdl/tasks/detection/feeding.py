@@ -2,11 +2,11 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import tensorflow as tf
 
-from tfdl.data import pipeline
+from tfdl.data import pipeline, splits
 from tfdl.data.sources import source
 from tfdl.tasks.detection import data, recipes
 
@@ -17,6 +17,7 @@ def read(
     reading: Mapping,
     *,
     cache_bytes: int,
+    class_names: Sequence[str] | None = None,
     augmentation: str,
     mix: str,
     targets: Callable[[int], Callable],
@@ -29,6 +30,7 @@ def read(
     Args:
         reading: arguments of `data.read`.
         cache_bytes: most memory for decoded training pictures.
+        class_names: those of a run that the data must have, or None.
         augmentation: as in `recipes.recipe`.
         mix: likewise.
         targets: number of classes -> `targets` of the `detector.Detector`.
@@ -41,6 +43,7 @@ def read(
     """
     sources = data.read(**reading)
     train = sources["train"]
+    splits.refuse_other_classes(train.class_names, class_names)
     recipe = recipes.recipe(
         augmentation,
         mix,
