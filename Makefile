@@ -41,7 +41,7 @@ demo: setup
 	@echo "curves:   $(BIN)/tensorboard --logdir $(DEMO)/events"
 
 test: setup
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -m 'not slow' -n auto --dist loadfile
 
 slow: setup
 	$(BIN)/python -m pytest -m slow
