@@ -14,6 +14,7 @@ from tfdl.tasks.detection import formats
 from tfdl.training import cli
 
 APP = pathlib.Path(__file__).parents[2] / "apps" / "detect.py"
+SMALL = ("train", "--preset", "tiny", "--num-examples", "60", "--epochs", "11")
 SIZES = {"one_pixel.png": (1, 1), "long.png": (20, 8000), "odd.jpg": (61, 37)}
 
 
@@ -136,7 +137,8 @@ def test_predict_draws_every_picture_and_writes_coco_s_form(run_app, trained, tm
         (("train", "--data", "pascal:x"), 2, "pascal"),
         (("train", "--score-threshold", "2"), 2, "--score-threshold"),
         (("train", "--preset", "tiny", "--image-size", "100"), 2, "--image-size"),
-        (("train", "--mix", "mosaic", "--batch-size", "4"), 2, "--batch-size 4"),
+        (("train", "--preset", "tiny", "--mix", "mosaic"), 2, "--epochs"),
+        ((*SMALL, "--mix", "mosaic", "--batch-size", "4"), 2, "--batch-size 4"),
         (("convert", "--data", "voc:nowhere", "--to", "coco:x"), 3, "nowhere"),
     ],
 )
