@@ -201,7 +201,7 @@ def test_dead_units_are_found(check, app, monkeypatch):
 def test_the_suggested_rate_is_within_2_points_of_the_best_of_7(app, real_data, cache):
     config = dataclasses.replace(
         app.PRESETS["mnist"],
-        optimization=app.flags.Optimization(optimizer="nesterov"),
+        optimization=app.flags.Classification(optimizer="nesterov"),
     )
     splits = app.read(config)
     optimizer = config.optimization.build_trial_optimizer(config.data.batch_size)

@@ -70,8 +70,8 @@ def test_a_run_killed_with_mosaic_repeats_the_uninterrupted_one(whole, cache, tm
     moments = [
         "step:2",  # before the first save
         "save:9",  # mixed, during a save
-        "validation:1",
-        "step:15",  # the last step but one that mixes
+        "step:13",  # mixed
+        "validation:1",  # of the second epoch, the last that mixes
         "step:20",  # of the plain epoch
     ]
     for moment in moments:
