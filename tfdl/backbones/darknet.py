@@ -13,8 +13,8 @@ import keras
 from tfdl.backbones import ends
 from tfdl.layers import activations, blocks
 
-# About those of photographs; the authors' weights see the picture as it is, in [0, 1].
-MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
+# The published weights see the picture as it is, in [0, 1].
+MEAN, STD = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 # [Redmon 2018, table 1]: channels and residual blocks of the five stages.
 STAGES = ((64, 1), (128, 2), (256, 8), (512, 8), (1024, 4))
 LEAK = 0.1  # slope of the leaky ReLU; Keras's is 0.2 by name
@@ -38,8 +38,8 @@ def darknet53(
     Feature maps: c1 to c5 (strides 2, 4, 8, 16, 32) with 64, 128, 256, 512, 1024
     channels, after the stages. YOLOv3 takes c3, c4 and c5.
 
-    Deviations from the paper: the picture is normalised; dropout, paths dropped, width
-    and other norms are options.
+    Deviations from the paper: dropout, paths dropped, width and other norms are
+    options.
 
     The arguments are those of every backbone, see `tfdl.backbones`; `output_stride` is
     32.
@@ -85,8 +85,8 @@ def cspdarknet(
     Feature maps: c1 to c5 (strides 2, 4, 8, 16, 32) with 64, 128, 256, 512, 1024
     channels, after the stages.
 
-    Deviations from the papers: the picture is normalised; dropout, paths dropped, width
-    and other norms are options.
+    Deviations from the papers: dropout, paths dropped, width and other norms are
+    options.
 
     The arguments are those of every backbone, see `tfdl.backbones`; `output_stride` is
     32.
