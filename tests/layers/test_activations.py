@@ -1,4 +1,4 @@
-"""Mish equals Keras's and runs after a batch norm in a graph; tanh is the paper's."""
+"""SiLU and mish equal Keras's, in graphs and files too; tanh is the paper's."""
 
 import keras
 import numpy as np
@@ -6,6 +6,45 @@ import pytest
 import tensorflow as tf
 
 from tfdl.layers import activations
+
+
+def test_silu_by_hand():
+    """At 1 it is 1 / (1 + 1/e) = 0.731059, and its slope 0.731059 * 1.268941."""
+    x = tf.constant([-200.0, 0.0, 1.0, 200.0])
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = activations.silu(x)
+    np.testing.assert_allclose(y, [0.0, 0.0, 0.731059, 200.0], rtol=1e-6)
+    slope = tape.gradient(y, x)
+    np.testing.assert_allclose(slope, [0.0, 0.5, 0.927671, 1.0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_silu_and_both_its_derivatives_equal_those_of_keras(dtype):
+    x = tf.cast(tf.linspace(-30.0, 30.0, 601), dtype)
+    found = []
+    for function in (activations.silu, keras.activations.silu):
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                y = function(x)
+            slope = inner.gradient(y, x)
+        found.append((y, slope, outer.gradient(slope, x)))
+    limit = 2e-6 if dtype == "float32" else 0.02
+    for ours, theirs in zip(*found, strict=True):
+        assert ours.dtype == dtype
+        ours, theirs = (tf.cast(each, "float32") for each in (ours, theirs))
+        np.testing.assert_allclose(ours, theirs, rtol=limit, atol=limit)
+
+
+def test_a_file_with_silu_is_loaded(tmp_path):
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, keras.layers.Activation(activations.silu)(inputs))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    x = np.linspace(-3, 3, 6, dtype=np.float32).reshape(2, 3)
+    np.testing.assert_array_equal(loaded(x), model(x))
 
 
 def test_mish_by_hand():
