@@ -42,14 +42,19 @@ def image_input(
         mean = [sum(mean) / len(mean)] * channels
         std = [sum(std) / len(std)] * channels
     normalize = keras.layers.Rescaling(
-        scale=[1.0 / deviation for deviation in std],
-        offset=[
-            -average / deviation for average, deviation in zip(mean, std, strict=True)
-        ],
+        scale=_one_if_equal([1.0 / deviation for deviation in std]),
+        offset=_one_if_equal(
+            [-average / deviation for average, deviation in zip(mean, std, strict=True)]
+        ),
         dtype="float32",
         name="normalize",
     )
     return inputs, normalize(inputs)
+
+
+def _one_if_equal(values):
+    """Return one number for equal ones: three of a pixel are several times as slow."""
+    return values[0] if len(set(values)) == 1 else values
 
 
 def check_output_stride(output_stride: int, choices: Sequence[int]) -> None:
