@@ -35,8 +35,9 @@ def compile_steps(model: keras.Model, where: tf.distribute.Strategy, seed: int):
         (iterator, first step int64 (), count) -> {"loss", "learning_rate",
         "gradient_norm", "update_ratio"}, each float32 (steps,): the mean loss of the
         global batch, the norm of its gradient before clipping, and how much the step
-        changed the weights, as a share of their norm. There are fewer than `count`
-        rows where one is not finite; it is the last.
+        changed the weights, as a share of their norm; that of the last of `count` steps
+        alone, 0 of the others, as it takes a copy of the weights. There are fewer than
+        `count` rows where one is not finite; it is the last.
 
     Raises:
         ValueError: the model has no metric named loss.
@@ -53,7 +54,8 @@ def compile_steps(model: keras.Model, where: tf.distribute.Strategy, seed: int):
         is_finite = True
         while done < count and is_finite:
             step = first + tf.cast(done, tf.int64)
-            result = where.run(step_once, args=(next(iterator), step))
+            is_last = done + 1 == count
+            result = where.run(step_once, args=(next(iterator), step, is_last))
             means = {
                 name: where.reduce(tf.distribute.ReduceOp.MEAN, value, axis=None)
                 for name, value in result.items()
@@ -70,7 +72,7 @@ def compile_steps(model: keras.Model, where: tf.distribute.Strategy, seed: int):
 
 
 def _step_function(model: keras.Model, seed: int):
-    """Build one step of one replica: (batch, step) -> float32 () measurements."""
+    """Build one step of one replica: (batch, step, whether the change is measured)."""
     loss_metric = {metric.name: metric for metric in model.metrics}.get("loss")
     if loss_metric is None:
         raise ValueError(
@@ -80,26 +82,42 @@ def _step_function(model: keras.Model, seed: int):
     weights = {id(variable) for variable in model.weights}
     seed_states = [v for v in model.variables if id(v) not in weights]
 
-    def step_once(batch, step):
+    def step_once(batch, step, is_measured):
         _seed(seed_states, seed, step)
         learning_rate = tf.convert_to_tensor(model.optimizer.learning_rate)
-        before = [tf.identity(v.value) for v in model.trainable_variables]
+        before = _weights_if(is_measured, model)
         loss_metric.reset_state()  # else logs["loss"] would be a running mean
         logs = model.train_step(batch)
-        after = [tf.identity(v.value) for v in model.trainable_variables]
-        change = tf.linalg.global_norm(
-            [b - a for a, b in zip(before, after, strict=True)]
-        )
         return {
             "loss": logs["loss"],
             "learning_rate": learning_rate,
             "gradient_norm": tf.identity(model.optimizer.gradient_norm),
-            "update_ratio": tf.math.divide_no_nan(
-                change, tf.linalg.global_norm(before)
-            ),
+            "update_ratio": _update_ratio_if(is_measured, model, before),
         }
 
     return step_once
+
+
+def _weights_if(is_measured: tf.Tensor, model: keras.Model) -> list[tf.Tensor]:
+    """Copy the trainable weights; numbers in their place where they are not needed."""
+    weights = [v.value for v in model.trainable_variables]
+    return tf.cond(
+        is_measured,
+        lambda: [tf.identity(weight) for weight in weights],
+        lambda: [tf.zeros([], weight.dtype) for weight in weights],
+    )
+
+
+def _update_ratio_if(is_measured: tf.Tensor, model: keras.Model, before) -> tf.Tensor:
+    """Compare the weights with those before the step, or return 0."""
+
+    def ratio() -> tf.Tensor:
+        weights = [v.value for v in model.trainable_variables]
+        changes = [after - b for b, after in zip(before, weights, strict=True)]
+        norms = map(tf.linalg.global_norm, (changes, before))
+        return tf.math.divide_no_nan(*norms)
+
+    return tf.cond(is_measured, ratio, lambda: tf.zeros([]))
 
 
 def _seed(seed_states: Sequence[keras.Variable], seed: int, step: tf.Tensor) -> None:
