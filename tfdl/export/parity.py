@@ -27,11 +27,11 @@ _SCRIPT = pathlib.Path(stranger.__file__)
 _PATIENCE_SECONDS = 600
 
 Answers = Mapping[str, tf.Tensor]
-# (expected, found) -> found, in the order of what was expected
-Align = Callable[[Answers, Answers], Answers]
+# (expected, found, tolerance) -> found, in the order of what was expected
+Align = Callable[[Answers, Answers, float], Answers]
 
 
-def as_it_is(_: Answers, found: Answers) -> Answers:
+def as_it_is(_: Answers, found: Answers, __: float) -> Answers:
     """Compare answers in the order in which they came."""
     return found
 
@@ -55,8 +55,8 @@ def prove(
         examples: signature -> input -> tensor, of two rows or more.
         tolerance: most that a float may differ; other outputs must be equal, unless it
             is over that of float32.
-        align: (expected, found) -> found, where rounding alone may decide on the order
-            of a list, or on its last members.
+        align: (expected, found, tolerance) -> found, where rounding alone may decide on
+            the order of a list, or on its last members.
 
     Returns:
         {"signatures": signature -> {"num_examples", "outputs": name -> figures as in
@@ -89,8 +89,8 @@ def prove(
             "outputs": compare(
                 name,
                 answers,
-                align(answers, together),
-                align(answers, singly),
+                align(answers, together, tolerance),
+                align(answers, singly, tolerance),
                 tolerance=tolerance,
             ),
         }

@@ -46,7 +46,7 @@ def write(
         examples: signature -> input -> tensor, of two rows or more, for the proof.
         calibration: see `tflite.write`.
         measure: signatures -> metrics of the test split, or None without data.
-        align: see `parity.prove`; of a SavedModel.
+        align: see `parity.prove`.
 
     Returns:
         The version's folder, or the file.
@@ -67,7 +67,8 @@ def write(
             measure=measure,
             align=align,
         )
-    shared = {"build": build, "measure": measure, "examples": examples["serve_tensor"]}
+    shared = {"build": build, "measure": measure, "align": align}
+    shared["examples"] = examples["serve_tensor"]
     if options.format == "tflite":
         shared["quantization"] = options.quantization
         return tflite.write(base, infer, calibration=calibration, **shared)

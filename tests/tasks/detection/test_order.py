@@ -30,8 +30,20 @@ def are_equal(first, second):
     return all(np.array_equal(first[name], second[name]) for name in first)
 
 
-def aligned(expected, found):
-    return order.aligned(expected, found, thresholds=THRESHOLDS)
+def aligned(expected, found, tolerance=1e-5):
+    return order.aligned(expected, found, tolerance, thresholds=THRESHOLDS)
+
+
+def test_in_a_lower_precision_more_is_in_doubt():
+    expected = answers((LEFT, 0.50, 1), (RIGHT, 0.48, 0), (FAR, 0.12, 0))
+    found = answers((RIGHT, 0.5, 0), (np.add(LEFT, 0.5), 0.49, 1))
+    assert are_equal(aligned(expected, found), found)
+    result = aligned(expected, found, tolerance=5e-2)
+    np.testing.assert_array_equal(result["labels"], expected["labels"])
+    np.testing.assert_allclose(result["boxes"], expected["boxes"], atol=0.5)
+    np.testing.assert_array_equal(result["boxes"][0, 0], np.add(LEFT, 0.5))
+    unsure = answers((LEFT, 0.5, 1), (RIGHT, 0.48, 0), (FAR, 0.2, 0))
+    assert not are_equal(aligned(unsure, found, tolerance=5e-2), unsure)
 
 
 def test_neighbours_that_are_swapped_are_swapped_back():

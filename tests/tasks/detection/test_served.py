@@ -99,7 +99,7 @@ def test_every_signature_is_asked_about_the_same_pictures(signatures):
     for name, function in task["build"](infer).items():
         answers = function(**task["examples"][name])
         assert len(answers["scores"]) == 4
-        aligned = task["align"](answers, answers)
+        aligned = task["align"](answers, answers, 1e-5)
         np.testing.assert_array_equal(aligned["boxes"], answers["boxes"])
 
 

@@ -24,6 +24,7 @@ def write(
     build: Callable[[Callable], Mapping[str, Callable]],
     examples: Mapping[str, tf.Tensor],
     measure: Callable[[Mapping[str, Callable]], dict[str, float]] | None,
+    align: parity.Align = parity.as_it_is,
 ) -> pathlib.Path:
     """Write `<base>/<name>.onnx` and its report.
 
@@ -35,6 +36,7 @@ def write(
         build: as for `savedmodel.write`; "serve_tensor" is written.
         examples: {"images": tensor of two rows or more}.
         measure: as for `savedmodel.write`, of "serve_tensor" alone.
+        align: see `parity.prove`.
 
     Returns:
         The path; beside it `<path>.json`.
@@ -51,8 +53,9 @@ def write(
     )
     content = model.SerializeToString()
     answer = _answer(runtime, content)
+    tolerance = parity.TOLERANCES["float32"]
     report = publishing.prove(
-        answer, reference, examples, tolerance=parity.TOLERANCES["float32"]
+        answer, reference, examples, tolerance=tolerance, align=align
     )
     report["metrics"] = publishing.measured(answer, reference, measure)
     report |= {"format": "onnx", "opset": _OPSET}

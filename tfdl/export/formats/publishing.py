@@ -44,6 +44,7 @@ def prove(
     inputs: Mapping[str, tf.Tensor],
     *,
     tolerance: float,
+    align: parity.Align = parity.as_it_is,
 ) -> dict:
     """Compare a runtime's answers with those in memory, together and row by row.
 
@@ -52,6 +53,7 @@ def prove(
         reference: the function in memory, as `without_strings` makes it.
         inputs: name -> tensor, rows first.
         tolerance: as in `parity.prove`; infinity reports differences and allows them.
+        align: likewise.
 
     Returns:
         {"num_examples", "outputs": name -> figures as in `parity.compare`}.
@@ -65,11 +67,13 @@ def prove(
         answer(**{name: value[row : row + 1] for name, value in arrays.items()})
         for row in range(num_rows)
     ]
+    singly = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+    expected = reference(**inputs)
     outputs = parity.compare(
         SIGNATURE,
-        reference(**inputs),
-        answer(**arrays),
-        {name: np.concatenate([row[name] for row in rows]) for name in rows[0]},
+        expected,
+        align(expected, answer(**arrays), tolerance),
+        align(expected, singly, tolerance),
         tolerance=tolerance,
     )
     for figures in outputs.values():

@@ -35,6 +35,7 @@ def write(
     quantization: str,
     calibration: tf.Tensor,
     measure: Callable[[Mapping[str, Callable]], dict[str, float]] | None,
+    align: parity.Align = parity.as_it_is,
 ) -> pathlib.Path:
     """Write `<base>/<name>.tflite` and its report.
 
@@ -52,6 +53,7 @@ def write(
         calibration: float32 (pictures, ...) like the network's input, from which int8
             takes its ranges; some hundred. Others ignore it.
         measure: as for `savedmodel.write`, of "serve_tensor" alone.
+        align: see `parity.prove`.
 
     Returns:
         The path; beside it `<path>.json`.
@@ -74,8 +76,9 @@ def write(
     def answer(images) -> dict:
         return runner(images=np.asarray(images))
 
+    tolerance = TOLERANCES[quantization]
     report = publishing.prove(
-        answer, reference, examples, tolerance=TOLERANCES[quantization]
+        answer, reference, examples, tolerance=tolerance, align=align
     )
     report["metrics"] = publishing.measured(answer, reference, measure)
     report |= {"format": "tflite", "quantization": quantization}

@@ -12,13 +12,17 @@ from tfdl.ops import boxes
 from tfdl.tasks.detection import postprocess
 
 _DOUBT = 1e-3  # of a score or an overlap; rounding changes them by less than 1e-5
-_SAME_PLACE = 1e-2  # pixels
+_SAME_PLACE = 1e-2  # pixels; rounding of float32 moves boxes by less
 
 Answers = Mapping[str, np.ndarray]
 
 
 def aligned(
-    expected: Answers, found: Answers, *, thresholds: postprocess.Thresholds
+    expected: Answers,
+    found: Answers,
+    tolerance: float,
+    *,
+    thresholds: postprocess.Thresholds,
 ) -> Answers:
     """Bring detections into the order of those that were expected.
 
@@ -29,6 +33,8 @@ def aligned(
     Args:
         expected: as of `postprocess.postprocess`, tensors or arrays.
         found: likewise, of the same pictures.
+        tolerance: most that a number may differ, as a share of the largest box; in a
+            lower precision than float32 as much of a score or an overlap is in doubt.
         thresholds: what decided on the members.
 
     Returns:
@@ -40,15 +46,17 @@ def aligned(
     )
     if any(expected[name].shape != found[name].shape for name in expected):
         return found
+    doubt = max(_DOUBT, tolerance)
+    same_place = max(_SAME_PLACE, tolerance * np.max(expected["boxes"], initial=0))
     for row in range(len(expected["scores"])):
         own, other = (
             {name: values[row] for name, values in answers.items()}
             for answers in (expected, found)
         )
-        pairs = _paired(own, other)
+        pairs = _paired(own, other, doubt=doubt, same_place=same_place)
         lost = _but(len(own["scores"]), pairs[:, 0], own)
         new = _but(len(other["scores"]), pairs[:, 1], other)
-        if _are_doubtful(own, lost, other, new, thresholds):
+        if _are_doubtful(own, lost, other, new, thresholds, doubt=doubt):
             rearranged = {name: values.copy() for name, values in own.items()}
             for name in ("boxes", "scores", "labels"):
                 rearranged[name][pairs[:, 0]] = other[name][pairs[:, 1]]
@@ -57,14 +65,14 @@ def aligned(
     return found
 
 
-def _paired(own: Answers, other: Answers) -> np.ndarray:
+def _paired(own: Answers, other: Answers, *, doubt, same_place) -> np.ndarray:
     """Pair equal detections, each once -> int (pairs, 2)."""
     is_same = (own["labels"][:, None] == other["labels"]) & (
         own["labels"][:, None] >= 0
     )
-    is_same &= np.abs(own["scores"][:, None] - other["scores"]) <= _DOUBT
+    is_same &= np.abs(own["scores"][:, None] - other["scores"]) <= doubt
     apart = np.abs(own["boxes"][:, None] - other["boxes"]).max(axis=-1)
-    is_same &= apart <= _SAME_PLACE
+    is_same &= apart <= same_place
     pairs, taken = [], np.zeros(len(other["scores"]), bool)
     for index, row in enumerate(is_same):
         free = np.flatnonzero(row & ~taken)
@@ -82,23 +90,23 @@ def _but(count: int, paired: np.ndarray, answers: Answers) -> np.ndarray:
     return np.flatnonzero(is_real[:count])
 
 
-def _are_doubtful(own, lost, other, new, thresholds) -> bool:
+def _are_doubtful(own, lost, other, new, thresholds, *, doubt) -> bool:
     """Tell whether everything unpaired is at a threshold, or beside what is."""
     rest = {
         name: np.concatenate([own[name][lost], other[name][new]])
         for name in ("boxes", "scores", "labels")
     }
     cut = _least_score(own, thresholds)
-    is_doubtful = rest["scores"] <= cut + _DOUBT
+    is_doubtful = rest["scores"] <= cut + doubt
     for answers in (own, other):
         overlaps = np.array(boxes.iou(rest["boxes"], answers["boxes"]))
         is_rival = rest["labels"][:, None] == answers["labels"]
-        at_limit = np.abs(overlaps - thresholds.iou_threshold) <= _DOUBT
+        at_limit = np.abs(overlaps - thresholds.iou_threshold) <= doubt
         is_doubtful |= (is_rival & at_limit).any(axis=-1)
     # Who is let in may push others out that it overlaps with.
     overlaps = np.array(boxes.iou(rest["boxes"], rest["boxes"]))
     is_rival = rest["labels"][:, None] == rest["labels"]
-    near = is_rival & (overlaps > thresholds.iou_threshold - _DOUBT)
+    near = is_rival & (overlaps > thresholds.iou_threshold - doubt)
     for _ in range(len(rest["scores"])):
         is_doubtful |= (near & is_doubtful).any(axis=-1)
     return bool(is_doubtful.all())

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfdl import errors
 from tfdl.data import images
-from tfdl.ops import nms
+from tfdl.ops import boxes, nms
 from tfdl.tasks.detection import data
 
 Answers = dict[str, tf.Tensor]
@@ -43,7 +43,7 @@ class Thresholds:
 
 def postprocess(
     outputs: Answers,
-    sizes: tf.Tensor,
+    sizes: tf.Tensor | None,
     thresholds: Thresholds,
     *,
     image_size: int,
@@ -55,7 +55,8 @@ def postprocess(
     Args:
         outputs: {"boxes": float32 (batch, candidates, 4), pixels of the square,
             "scores": float32 (batch, candidates, classes) in [0, 1]}.
-        sizes: int32 (batch, 2), height and width of the pictures as they were given.
+        sizes: int32 (batch, 2), height and width of the pictures as they were given, or
+            None where the squares themselves were.
         thresholds: what is answered.
         image_size: side of the square, see `data.prepare_image`.
         score_threshold: float32 (batch,), instead of that of `thresholds`.
@@ -74,7 +75,10 @@ def postprocess(
         iou_threshold=_own_or(iou_threshold, thresholds.iou_threshold),
         max_detections=thresholds.max_detections,
     )
-    inside = data.out_of_square(found["boxes"], sizes, image_size=image_size)
+    if sizes is None:
+        inside = boxes.clip(found["boxes"], height=image_size, width=image_size)
+    else:
+        inside = data.out_of_square(found["boxes"], sizes, image_size=image_size)
     is_real = (found["labels"] >= 0)[..., None]
     return found | {"boxes": tf.where(is_real, inside, 0.0)}
 
@@ -161,8 +165,7 @@ def signatures(
 
     @tf.function(input_signature=[tf.TensorSpec(prepared, tf.float32, "images")])
     def serve_tensor(images: tf.Tensor) -> Answers:
-        count = tf.shape(images)[0]
-        return answer(infer(images), tf.fill([count, 2], image_size))
+        return answer(infer(images), None)
 
     return {
         "serving_default": serving_default,
