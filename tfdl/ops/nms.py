@@ -14,7 +14,7 @@ import keras
 from keras import ops
 
 from tfdl import errors
-from tfdl.ops import boxes as box_ops
+from tfdl.ops import block_suppression, boxes as box_ops
 
 Detections = dict[str, keras.KerasTensor]
 
@@ -48,13 +48,19 @@ def suppress(
     Raises:
         UsageError: `max_detections` or `candidates` is less than 1.
     """
-    limit = _per_row(iou_threshold)
-
-    def decay(overlap, scores):
-        return ops.where(overlap > limit, _DROPPED, scores)
-
-    pool = _pool(boxes, scores, candidates, max_detections)
-    return _select(pool, decay, score_threshold, max_detections, class_aware)
+    boxes, scores, labels = _pool(boxes, scores, candidates, max_detections)
+    is_sure = scores > _per_row(score_threshold)
+    # Only boxes of one class meet.
+    places = labels if class_aware else ops.zeros_like(labels)
+    kept = block_suppression.kept(
+        boxes,
+        places,
+        is_sure,
+        iou_threshold=_per_row(iou_threshold),
+        max_kept=max_detections,
+    )
+    chosen = ops.where(kept, scores, _DROPPED)
+    return _detections(boxes, chosen, labels, max_detections)
 
 
 def soft(
@@ -164,7 +170,8 @@ def _select(pool, decay, score_threshold, max_detections, class_aware):
         return ops.any(scores > threshold)
 
     def step(scores, chosen):
-        best = ops.cast(ops.argmax(scores, axis=1), "int32")[:, None]
+        # Keras's argmax looks at bits for negative zeros, which ONNX cannot.
+        best = ops.top_k(scores, 1)[1]
         is_taken = ops.logical_and(places == best, scores > threshold)
         chosen = ops.where(is_taken, scores, chosen)
         overlap = box_ops.iou(_gather(boxes, best), boxes)[:, 0]
