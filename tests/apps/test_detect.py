@@ -122,7 +122,7 @@ def test_predict_draws_every_picture_and_writes_coco_s_form(run_app, trained, tm
     assert run_app("predict", "--run", run, tmp_path) == 0
     rows = json.loads((run / "predictions.json").read_text())
     for row in rows:
-        assert row["image"].startswith(str(tmp_path))
+        assert row["file_name"].startswith(str(tmp_path))
         assert len(row["bbox"]) == 4
         assert 0 <= row["score"] <= 1
     assert list((run / "samples").glob("*.png"))

@@ -160,11 +160,14 @@ def test_files_are_answered_as_coco_has_it(tmp_path):
     )
     assert len(found["rows"]) == 40
     assert found["rows"][0] == {
-        "image": str(tmp_path / "picture_00.png"),
+        "image_id": 1,
+        "file_name": str(tmp_path / "picture_00.png"),
+        "category_id": NAMES.index("bee") + 1,
         "category": "bee",
         "bbox": [1, 2, 10, 20],
         "score": 1,
     }
+    assert found["rows"][-1]["image_id"] == 40
     assert found["rows"][1]["score"] == pytest.approx(0.2)
     assert len(found["samples"]) == 32
     sure, unsure = list(found["samples"].values())[:2]

@@ -164,10 +164,11 @@ def predictions(
         score_threshold: of what is drawn.
 
     Returns:
-        "rows", of each detection, however unlikely, {"image", the file, "category",
-        the name, "bbox", [x, y, width, height] in pixels of the upright picture, as in
-        COCO's files, and "score"}; and "samples", the first 32 pictures with their
-        answers, name -> uint8 (height, width, 3).
+        "rows", of each detection, however unlikely, what COCO's results have,
+        {"image_id", the file's number from 1, "category_id", that of the class from 1,
+        "bbox", [x, y, width, height] in pixels of the upright picture, "score"}, and
+        "file_name" and "category", the two by name; and "samples", the first 32
+        pictures with their answers, name -> uint8 (height, width, 3).
 
     Raises:
         DataError: a path is missing, there is no picture, or one is broken.
@@ -177,7 +178,7 @@ def predictions(
     for number, file in enumerate(files):
         content = file.read_bytes()
         (found,) = detections(answer(tf.constant([content])))
-        rows += _rows(str(file), found, class_names)
+        rows += _rows(number + 1, str(file), found, class_names)
         if number < _ANSWERED:
             samples[f"answer_{number + 1:02d}_{file.stem}"] = pictures.answer(
                 reading.decode(tf.constant(content)).numpy(),
@@ -188,11 +189,20 @@ def predictions(
     return {"rows": rows, "samples": samples}
 
 
-def _rows(image: str, found: detecting.Detections, class_names) -> list[dict]:
-    """Write what was found as COCO's files do, but with names in place of numbers."""
+def _rows(
+    number: int, file: str, found: detecting.Detections, class_names
+) -> list[dict]:
+    """Write what was found as COCO's results do, and the names beside the numbers."""
     boxes = np.asarray(box_ops.to_xywh(found.boxes)).tolist()
     return [
-        {"image": image, "category": class_names[label], "bbox": box, "score": score}
+        {
+            "image_id": number,
+            "file_name": file,
+            "category_id": label + 1,
+            "category": class_names[label],
+            "bbox": box,
+            "score": score,
+        }
         for box, label, score in zip(
             boxes, found.labels.tolist(), found.scores.tolist(), strict=True
         )
