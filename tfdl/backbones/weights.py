@@ -45,7 +45,7 @@ def load(model: keras.Model, path: str | os.PathLike) -> None:
             "Write one with `model.save_weights`.",
         )
     with opened(path) as file:
-        arrays = _read(model, _stored_layers(file), path)
+        arrays = _read(model, stored_layers(file), path)
     for name, values in arrays.items():
         model.get_layer(name).set_weights(values)
 
@@ -98,8 +98,15 @@ def _verify_digest(path):
         )
 
 
-def _stored_layers(file):
-    """Layer name -> its datasets in the order of the layer's weights."""
+def stored_layers(file: h5py.File) -> dict[str, list[h5py.Dataset]]:
+    """List layer name -> its datasets, in the order of the layer's weights.
+
+    Args:
+        file: of `keras.Model.save_weights`; see `opened`.
+
+    Raises:
+        ValueError: a dataset is a link to another place.
+    """
     layers = {}
 
     def visit(place, group):

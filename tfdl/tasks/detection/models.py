@@ -8,7 +8,15 @@ the published one, which starts from `weights`; `width` scales all channels.
 import functools
 from collections.abc import Callable
 
-from tfdl.tasks.detection import localizer, retinanet, ssd, yolov1, yolov3, yolov8
+from tfdl.tasks.detection import (
+    localizer,
+    retinanet,
+    ssd,
+    starting_weights,
+    yolov1,
+    yolov3,
+    yolov8,
+)
 from tfdl.tasks.detection.detector import Detector as Detector
 
 MODELS: dict[str, Callable[..., Detector]] = {
@@ -38,16 +46,24 @@ def make(
         image_size: height and width of the pictures, in pixels.
         num_classes: of objects.
         backbone: a key of `BACKBONES`, or "published".
-        weights: of that backbone, or "none".
+        weights: of that backbone, or a file of the whole detector's, see
+            `starting_weights.load`; or "none".
         width: factor on the number of channels.
 
     Raises:
         UsageError: size, backbone and model do not fit each other.
+        ModelFileError: the weights cannot be loaded.
+        NetworkError: they cannot be downloaded.
     """
-    return MODELS[name](
+    named = weights not in ("none", "imagenet")
+    are_all = named and starting_weights.are_of_detector(weights)
+    detector = MODELS[name](
         (image_size, image_size, 3),
         num_classes,
         backbone=None if backbone == "published" else backbone,
-        weights=None if weights == "none" else weights,
+        weights=None if are_all or weights == "none" else weights,
         width=width,
     )
+    if are_all:
+        starting_weights.load(detector.network, weights)
+    return detector
