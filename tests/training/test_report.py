@@ -120,6 +120,39 @@ def test_predictions_are_a_table_and_a_picture(run):
     assert (run / "samples" / "answers.png").exists()
 
 
+def test_label_maps_are_grey_files_of_classes_beside_their_table(run):
+    label_map = np.array([[0, 1, 2], [2, 2, 250]], np.uint8)
+    line = report.maps_found(
+        run,
+        rows=[{"image": "a.png", "label_map": "classes_01_a.png", "sky": 0.5}],
+        label_maps={"classes_01_a": label_map},
+        samples={"answer_01_a": np.zeros((4, 4, 3), np.uint8)},
+    )
+    assert "1 pictures answered" in line
+    written = PIL.Image.open(run / "predictions" / "classes_01_a.png")
+    assert written.mode == "L"
+    np.testing.assert_array_equal(written, label_map)
+    assert "classes_01_a.png,0.5" in (run / "predictions.csv").read_text()
+    assert (run / "samples" / "answer_01_a.png").exists()
+
+
+def test_answers_take_the_place_of_those_of_an_earlier_call(run):
+    for names in (
+        {"answer_01_a": PICTURE, "answer_02_b": PICTURE},
+        {"answer_01_c": PICTURE},
+    ):
+        line = report.objects_found(run, rows=[{"score": 0.5}], samples=names)
+    assert [path.name for path in (run / "samples").iterdir()] == ["answer_01_c.png"]
+    assert line.startswith("1 objects found, see ")
+    assert "; 1 pictures are drawn in " in line
+
+
+def test_a_class_that_looks_like_a_formula_is_written_as_text(run):
+    rows = [{"file": "a.png", "class": "=cmd()", "share": -0.5}]
+    report.predictions(run, rows=rows, samples={})
+    assert "a.png,'=cmd(),-0.5" in (run / "predictions.csv").read_text()
+
+
 def test_the_errors_of_all_splits_are_read(run):
     measured = {"train": (0.1, 900), "validation": (0.3, 90), "test": (0.28, 90)}
     lines = report.compare(run, 0.05, measured)

@@ -48,6 +48,23 @@ def test_other_settings_are_refused_with_their_list(tmp_path):
     assert run_folder.read_config(tmp_path) == CONFIG
 
 
+def test_a_mistake_before_the_first_step_leaves_the_folder_to_the_next_command(
+    tmp_path,
+):
+    other = changed(learning_rate=0.2)
+    with pytest.raises(errors.ModelFileError), opened(tmp_path):
+        raise errors.ModelFileError("weights do not fit", "name others")
+    with opened(tmp_path, other):
+        (tmp_path / "steps.csv").write_text("step,loss,learning_rate\n")
+    with pytest.raises(errors.DivergedError), opened(tmp_path, other):
+        raise errors.DivergedError("step 1", "lower the rate")
+    with (
+        pytest.raises(errors.UsageError, match="learning_rate 0.2 -> 0.1"),
+        opened(tmp_path),
+    ):
+        pytest.fail("it was opened")
+
+
 def test_a_flag_may_move_to_another_group(tmp_path):
     with opened(tmp_path, CONFIG | {"width": 2}):
         pass

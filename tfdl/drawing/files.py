@@ -9,14 +9,14 @@ import PIL.Image
 
 
 def encode(picture: np.ndarray) -> bytes:
-    """Turn a picture, uint8 (height, width, 3), into the bytes of a PNG file."""
+    """Turn a picture, uint8 (height, width, 3) or grey, into the bytes of a PNG."""
     content = io.BytesIO()
     PIL.Image.fromarray(picture).save(content, "png")
     return content.getvalue()
 
 
 def save(folder: pathlib.Path, drawn: Mapping[str, np.ndarray]) -> None:
-    """Write pictures, uint8 (height, width, 3), as `<folder>/<name>.png`."""
+    """Write pictures, as `encode` takes them, as `<folder>/<name>.png`."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, picture in drawn.items():
         (folder / f"{name}.png").write_bytes(encode(picture))

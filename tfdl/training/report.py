@@ -183,7 +183,7 @@ def predictions(
     """
     path = folder / "predictions.csv"
     _write_table(path, rows)
-    drawing.save(folder / "samples", samples)
+    _answers(folder, samples)
     return f"{len(rows)} pictures answered, see {path.resolve()}"
 
 
@@ -202,8 +202,34 @@ def objects_found(
     """
     path = folder / "predictions.json"
     run_folder.write_json(path, list(rows))
-    drawing.save(folder / "samples", samples)
-    return f"{len(rows)} objects found, see {path.resolve()}"
+    _answers(folder, samples)
+    place = (folder / "samples").resolve()
+    return (
+        f"{len(rows)} objects found, see {path.resolve()}; {len(samples)} pictures are "
+        f"drawn in {place}"
+    )
+
+
+def maps_found(
+    folder: pathlib.Path,
+    *,
+    rows: Sequence[Mapping],
+    label_maps: Pictures,
+    samples: Pictures,
+) -> str:
+    """Write a label map for each of a user's own pictures.
+
+    Args:
+        folder: of the run; predictions.csv, predictions/ and samples/ are written.
+        rows: one for each picture, with the same columns.
+        label_maps: name -> uint8 (height, width), classes.
+        samples: pictures with their maps.
+
+    Returns:
+        A line for people.
+    """
+    drawing.save(folder / "predictions", label_maps)
+    return predictions(folder, rows=rows, samples=samples)
 
 
 def compare(
@@ -257,4 +283,18 @@ def _write_table(path: pathlib.Path, rows: Sequence[Mapping]) -> None:
     with open(path, "w", newline="") as file:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({n: _harmless(v) for n, v in row.items()} for row in rows)
+
+
+def _harmless(value):
+    """Mark a text that a spreadsheet would take for a formula as text."""
+    is_formula = isinstance(value, str) and value.startswith(("=", "+", "-", "@"))
+    return f"'{value}" if is_formula else value
+
+
+def _answers(folder: pathlib.Path, samples: Pictures) -> None:
+    """Draw answers in place of those of an earlier call."""
+    for kind in ("answer", "colours"):
+        for old in (folder / "samples").glob(f"{kind}_*.png"):
+            old.unlink()
+    drawing.save(folder / "samples", samples)

@@ -34,6 +34,8 @@ def opened(
 ) -> Iterator[None]:
     """Take a run folder for this process, new or to resume.
 
+    A new one whose first step a mistake prevents is left to the next command.
+
     Args:
         folder: `runs/<task>/<name>`.
         config: everything that decides the run's result, as JSON can hold it.
@@ -69,9 +71,16 @@ def opened(
         if overwrite:
             _empty(folder)
         _agree(folder / "config.json", config, defaults, set(free))
+        is_new = not (folder / "config.json").exists()
         write_json(folder / "config.json", config)
         write_json(folder / "env.json", environment())
-        yield
+        try:
+            yield
+        except errors.UserError:
+            if is_new and not (folder / "steps.csv").exists():
+                (folder / "config.json").unlink()
+                (folder / "env.json").unlink()
+            raise
 
 
 def read_config(folder: pathlib.Path) -> dict:
