@@ -190,6 +190,17 @@ def test_faulty_objects_are_left_out_if_asked(picture, sources):
     assert sample["labels"].numpy().tolist() == [0, 1]
 
 
+def test_a_picture_that_loses_all_its_objects_is_left_out(picture, sources):
+    """It would teach that nothing is there; one that had none does so rightly."""
+    lines = []
+    other_size = picture("a", [BOX], size=(1, 1))
+    whole = [picture("b", [BOX] * 40), picture("c")]
+    train = sources("skip", lines.append, train=[other_size, *whole])["train"]
+    assert [len(known) for known in train.objects] == [40, 0]
+    assert lines[0].startswith("left out a.txt, line 1: it is annotated in 1 x 1")
+    assert lines[1].endswith("a.png: all of its objects are faulty")
+
+
 def test_many_lines_are_summarised(picture, sources):
     lines = []
     boxes = [EMPTY] * 25 + [BOX] * 475

@@ -159,6 +159,7 @@ def test_numbers_that_are_none_are_left_to_who_looks_at_boxes(parse, number):
         ({"size": [4, 6], "counts": [20, 5]}, "have 25 pixels, 4 x 6 are 24"),
         ({"size": [4, 6], "counts": [25, -1]}, "are not {size"),
         ({"size": [4, 6]}, "are not {size"),
+        (None, ""),
         ({"size": [4, 6], "counts": "\x00"}, "cannot be read"),
         ({"size": [4, 6], "counts": "P"}, "cannot be read: the last run has no end"),
         ({"size": [4, 6], "counts": "o" * 10**6}, "cannot be read"),

@@ -104,6 +104,12 @@ def test_faulty_lines_are_named(lay_out, line, words):
     assert np.isfinite(picture.boxes[[0, 2]]).all()
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_line(lay_out):
+    annotations, picture = read_one(lay_out("a", "\ufeff1 0.5 0.5 1 1"))
+    assert annotated.all_faults(annotations) == []
+    assert picture.labels.tolist() == [1]
+
+
 def test_a_pixel_beyond_the_picture_is_forgiven(lay_out):
     annotations, _ = read_one(lay_out("a", f"0 0.5 0.5 {61 / 60} {41.5 / 40}"))
     assert annotated.all_faults(annotations) == []

@@ -112,7 +112,8 @@ def sound(
         warn: takes a line for each of the first 20 that are left out, and one more.
 
     Returns:
-        The annotations without faulty objects. Boxes are cut to their pictures, whose
+        The annotations without faulty objects, and without pictures that had no others:
+        they would teach that nothing is there. Boxes are cut to their pictures, whose
         `size` is that of the file; it is None where the picture cannot be read.
 
     Raises:
@@ -132,13 +133,16 @@ def sound(
         _refuse_missing([picture for picture, size in everything if size is None])
     total = sum(len(picture.labels) for picture, _ in everything)
     _judge(_lines(everything), total, on_bad_data=on_bad_data, warn=warn)
-    return dataclasses.replace(
-        annotations,
-        splits={
-            split: [_kept(*pair) for pair in zip(pictures, sizes[split], strict=True)]
-            for split, pictures in annotations.splits.items()
-        },
-    )
+    splits = {}
+    for split, pictures in annotations.splits.items():
+        kept = [_kept(*pair) for pair in zip(pictures, sizes[split], strict=True)]
+        splits[split] = []
+        for picture, whole in zip(pictures, kept, strict=True):
+            if len(picture.labels) and not len(whole.labels):
+                warn(f"left out {picture.path}: all of its objects are faulty")
+            else:
+                splits[split].append(whole)
+    return dataclasses.replace(annotations, splits=splits)
 
 
 def all_faults(annotations: Annotations) -> list[str]:

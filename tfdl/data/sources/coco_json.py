@@ -117,8 +117,10 @@ def outline_fault(segmentation: Any, size: tuple[int, int] | None) -> str:
         size: (height, width) of the picture in pixels, or None if it is unknown.
 
     Returns:
-        The reason, or "" for a sound outline. An empty list is none, and sound.
+        The reason, or "" for a sound outline. An empty list or None is none, and sound.
     """
+    if segmentation is None:
+        return ""
     if isinstance(segmentation, list):
         return next(filter(None, map(_polygon_fault, segmentation)), "")
     if isinstance(segmentation, dict):

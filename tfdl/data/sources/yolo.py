@@ -175,7 +175,7 @@ def _read_lines(path: pathlib.Path) -> list[tuple[int, str]]:
             raise errors.DataError(
                 f"{path} has more than {_MAX_LABEL_BYTES} bytes", "mend or remove it"
             )
-        text = path.read_text("utf-8", "replace")
+        text = path.read_text("utf-8-sig", "replace")
     except FileNotFoundError:
         return []
     except OSError as error:
