@@ -83,4 +83,6 @@ def test_a_backbone_s_file_is_none_of_a_detector(tmp_path):
     assert not starting_weights.are_of_detector(path)
     network = make("retinanet", 3, path).network
     kernel = body.get_layer("stem_conv").get_weights()[0]
-    np.testing.assert_array_equal(network.get_layer("stem_conv").get_weights()[0], kernel)
+    np.testing.assert_array_equal(
+        network.get_layer("stem_conv").get_weights()[0], kernel
+    )

@@ -48,7 +48,11 @@ def read(
         augmentation,
         mix,
         image_size=reading["image_size"],
-        max_objects=data.most_objects(train.objects),
+        # Of validation as well, whose pictures a check feeds in the same way.
+        max_objects=max(
+            data.most_objects(sources[split].objects)
+            for split in ("train", "validation")
+        ),
         targets=targets(len(train.class_names)),
     )
     return Splits(

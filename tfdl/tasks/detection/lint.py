@@ -123,11 +123,18 @@ def _classes(tables: Mapping[str, _Table], names: Sequence[str]) -> Finding:
         split: np.bincount(table.labels, minlength=len(names))
         for split, table in tables.items()
     }
-    for split, numbers in counts.items():
-        missing = [names[number] for number in np.flatnonzero(numbers == 0)]
-        if missing:
-            reason = f"{split} has no object of {_listed(missing)}"
-            return _data("classes", "fail" if split == "train" else "warn", reason)
+    gaps = {
+        split: [names[number] for number in np.flatnonzero(numbers == 0)]
+        for split, numbers in counts.items()
+    }
+    if any(gaps.values()):
+        reasons = [
+            f"{split} has no object of {_listed(gap)}"
+            for split, gap in gaps.items()
+            if gap
+        ]
+        is_nothing = len(gaps["train"]) == len(names)
+        return _data("classes", "fail" if is_nothing else "warn", "; ".join(reasons))
     train = counts["train"]
     fewest, most = int(train.argmin()), int(train.argmax())
     reason = (
