@@ -11,7 +11,8 @@ inference both have trained for a while, so that there is something to suppress:
 is the exported signature `serve_tensor`, constants folded; the peer is one compiled
 function of network and its own suppression. The control is a second process of it.
 
-The parts of a step are differences of the medians of compiled functions, each of which
+Rows of bfloat16 are left out where the processor has no instructions for it. The parts
+of a step are differences of the medians of compiled functions, each of which
 does one thing more than the one before.
 """
 
@@ -90,12 +91,14 @@ def main(names: list[str]) -> None:
     tables.RESULTS.mkdir(parents=True, exist_ok=True)
     file = tables.RESULTS / "detection.json"
     results = json.loads(file.read_text()) if file.exists() else {}
+    kinds = ["float32"] + ["bfloat16"] * precision.has_bfloat16()
     for row in ROWS:
-        if not names or any(name in row.name for name in names):
+        is_asked = not names or any(name in row.name for name in names)
+        if is_asked and row.precision in kinds:
             results[row.name] = measure(row)
             file.write_text(json.dumps(results, indent=2))
     if not names or PARTS in names:
-        results[PARTS] = {kind: parts(kind) for kind in ("float32", "bfloat16")}
+        results[PARTS] = {kind: parts(kind) for kind in kinds}
         results["pipeline"] = pipeline_rate()
         file.write_text(json.dumps(results, indent=2))
     tables.write("detection", table(results))

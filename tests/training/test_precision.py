@@ -6,7 +6,7 @@ from tfdl.training import precision
 
 
 def test_bfloat16_computes_in_it_and_keeps_weights_in_float32(monkeypatch):
-    monkeypatch.setattr(precision, "_has_bfloat16", lambda: True)
+    monkeypatch.setattr(precision, "has_bfloat16", lambda: True)
     precision.use("bfloat16")
     layer = keras.layers.Dense(2)
     layer.build((None, 3))

@@ -378,7 +378,7 @@ def test_an_ensemble_is_not_trained(cycled, tmp_path):
 
 
 def test_a_model_comes_back_in_the_precision_that_is_asked_for(trained, monkeypatch):
-    monkeypatch.setattr(session.precision, "_has_bfloat16", lambda: True)
+    monkeypatch.setattr(session.precision, "has_bfloat16", lambda: True)
     for number_format in ("bfloat16", "float32"):
         _, _, model = session.restore(
             Config, trained[0], build_again, number_format=number_format

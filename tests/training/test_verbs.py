@@ -49,7 +49,7 @@ def test_flags_of_an_export_that_do_not_go_together_are_refused(values, flag):
 def test_an_exports_precision_is_the_runs_unless_another_is_asked_for(
     monkeypatch, values, trained, computed
 ):
-    monkeypatch.setattr(precision, "_has_bfloat16", lambda: True)
+    monkeypatch.setattr(precision, "has_bfloat16", lambda: True)
 
     def restore(*, number_format):
         precision.use(number_format)
@@ -76,7 +76,7 @@ def test_an_exports_precision_is_the_runs_unless_another_is_asked_for(
 def test_all_members_of_an_ensemble_get_the_precision_that_is_asked_for(
     monkeypatch, values, computed, trained
 ):
-    monkeypatch.setattr(precision, "_has_bfloat16", lambda: True)
+    monkeypatch.setattr(precision, "has_bfloat16", lambda: True)
 
     def restore(*, number_format):
         inputs = keras.Input((2,))

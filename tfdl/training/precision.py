@@ -22,7 +22,7 @@ def use(name: str) -> None:
         ResourceError: bfloat16 on a machine without instructions for it, where it is
             many times slower than float32.
     """
-    if name == "bfloat16" and not _has_bfloat16():
+    if name == "bfloat16" and not has_bfloat16():
         raise errors.ResourceError(
             "--precision bfloat16: this CPU has no instructions for it",
             "use --precision float32",
@@ -30,7 +30,8 @@ def use(name: str) -> None:
     keras.config.set_dtype_policy({"bfloat16": "mixed_bfloat16"}.get(name, name))
 
 
-def _has_bfloat16() -> bool:
+def has_bfloat16() -> bool:
+    """Tell whether this machine has instructions for bfloat16."""
     if tf.config.list_physical_devices("GPU") or tf.config.list_physical_devices("TPU"):
         return True
     try:
