@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from tfdl.data import synthetic as drawings
-from tfdl.data.sources import synthetic
+from tfdl.data.sources import semantic, synthetic
 
 NUM_EXAMPLES, SIZE = 12, 48
 
@@ -77,6 +77,26 @@ def test_masks_boxes_and_the_semantic_map_agree(read):
         np.testing.assert_array_equal(sample["semantic"], semantic)
         assert sample["label"] == sample["labels"][masks.sum(axis=(1, 2)).argmax()]
         assert masks.sum(axis=0).max() == 1
+
+
+def test_label_maps_are_read_alone_with_their_counts(read, cache, monkeypatch):
+    options = {"num_examples": NUM_EXAMPLES, "image_size": SIZE, "max_objects": 4}
+    first = synthetic.read_semantic(cache=cache, seed=3, **options)["train"]
+    monkeypatch.setattr(semantic, "pixels_of_values", None)  # counted once
+    found = synthetic.read_semantic(cache=cache, seed=3, **options)["train"]
+    assert found.class_names == ("background", *drawings.CLASS_NAMES)
+    assert found.names == read().names
+    for number, (sample, full) in enumerate(
+        zip(samples(found), samples(read()), strict=True)
+    ):
+        assert sorted(sample) == ["image", "semantic"]
+        for name, value in sample.items():
+            np.testing.assert_array_equal(value, full[name])
+        counts = np.bincount(full["semantic"].ravel(), minlength=11)
+        assert found.class_pixels[number].tolist() == counts.tolist()
+        assert first.class_pixels[number].tolist() == counts.tolist()
+        assert found.labels[number].tolist() == (counts > 0).tolist()
+        assert found.sizes[number].tolist() == [SIZE, SIZE]
 
 
 def test_samples_are_the_same_eagerly_and_in_the_pipeline(read):

@@ -6,7 +6,9 @@ picture ("boxes", "labels", "masks", "semantic") follows the picture. A recipe i
 list of such functions, their parameters bound by `functools.partial`.
 """
 
+from tfdl.data.augment.class_crop import class_crop as class_crop
 from tfdl.data.augment.colours import colour as colour, random_grey as random_grey
+from tfdl.data.augment.elastic import elastic as elastic
 from tfdl.data.augment.geometry import (
     flip_horizontal as flip_horizontal,
     flip_vertical as flip_vertical,
@@ -22,3 +24,4 @@ from tfdl.data.augment.occlusion import erasing as erasing
 from tfdl.data.augment.randaugment import rand_augment as rand_augment
 from tfdl.data.augment.recipe import Augmentation as Augmentation, apply as apply
 from tfdl.data.augment.warps import affine as affine, rotate as rotate
+from tfdl.data.augment.zooming import scaled_crop as scaled_crop

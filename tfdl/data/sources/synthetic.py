@@ -8,8 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfdl.data import synthetic
-from tfdl.data.sources import source
+from tfdl.data.sources import semantic, source, tabulated
 
+_BACKGROUND = "background"
 _PADDING_LABEL = -1
 
 
@@ -64,6 +65,71 @@ def read(
             ],
         )
     }
+
+
+def read_semantic(
+    *,
+    cache: pathlib.Path,
+    num_examples: int,
+    image_size: int,
+    max_objects: int,
+    seed: int,
+) -> dict[str, semantic.Source]:
+    """Draw the pictures, or find them drawn, with label maps alone.
+
+    Args:
+        cache: folder under which the drawings are kept, and the counts of their pixels.
+        num_examples: pictures to draw.
+        image_size: their height and width in pixels.
+        max_objects: most objects in one picture.
+        seed: of the drawings.
+
+    Returns:
+        {"train": Source}; class 0 is the background, class k + 1 is that of label k.
+    """
+    examples = read(
+        cache=cache,
+        num_examples=num_examples,
+        image_size=image_size,
+        max_objects=max_objects,
+        multi_label=True,
+        seed=seed,
+    )["train"]
+    class_names = (_BACKGROUND, *examples.class_names)
+
+    def load(index: tf.Tensor) -> source.Sample:
+        sample = examples.load(index)
+        return {name: sample[name] for name in ("image", "semantic")}
+
+    class_pixels = _class_pixels(examples, len(class_names), cache)
+    return {
+        "train": semantic.Source(
+            class_names=class_names,
+            names=examples.names,
+            labels=semantic.labels(class_pixels),
+            digests=examples.digests,
+            pixels=examples.pixels,
+            load=load,
+            class_pixels=class_pixels,
+            sizes=np.full((num_examples, 2), image_size, np.int32),
+        )
+    }
+
+
+def _class_pixels(
+    examples: source.Source, num_classes: int, cache: pathlib.Path
+) -> np.ndarray:
+    """Count the pixels of each class in each map, once -> int64 (examples, classes)."""
+
+    def row(index: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"pixels": semantic.pixels_of_values(examples.load(index)["semantic"])}
+
+    def rows() -> tf.data.Dataset:
+        return examples.records().map(row, num_parallel_calls=tf.data.AUTOTUNE)
+
+    key = hashlib.blake2b(examples.digests.tobytes(), digest_size=16).hexdigest()
+    memory = cache / "scans" / f"{key}.npz"
+    return tabulated.table(rows, memory=memory, key=key)["pixels"][:, :num_classes]
 
 
 def _objects(example: dict, path: str, *, image_size: int) -> source.Objects:
