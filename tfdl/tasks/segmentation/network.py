@@ -1,0 +1,48 @@
+"""Which network is trained, as flags say it."""
+
+import dataclasses
+
+import keras
+
+from tfdl.tasks.segmentation import models
+
+PUBLISHED = "published"
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """How the network differs from the published one."""
+
+    backbone: str = PUBLISHED
+    """A network of the zoo instead of the model's own, such as resnet18."""
+    width: float = 1.0
+    """Factor on the model's channels."""
+    upsampling: str = PUBLISHED
+    """nearest, bilinear, bed_of_nails, max_unpooling or transposed_convolution."""
+    normalization: str = PUBLISHED
+    """Of unet, which has none: batch, group, instance or layer."""
+
+    def make(
+        self, name: str, num_classes: int, *, weights: str = "none"
+    ) -> keras.Model:
+        """Make it for pictures of any size, with its auxiliary heads.
+
+        Args:
+            name: a key of `models.MODELS`.
+            num_classes: of pixels.
+            weights: of the backbone: "imagenet", a file, or "none".
+
+        Raises:
+            UsageError: the model lacks what is asked for.
+        """
+        own = {"normalization": self.normalization}
+        return models.make(
+            name,
+            None,
+            num_classes,
+            backbone=self.backbone,
+            weights=weights,
+            width=self.width,
+            upsampling=self.upsampling,
+            **(own if self.normalization != PUBLISHED else {}),
+        )
