@@ -21,7 +21,7 @@ FC_CHANNELS = 4096
 IMAGENET_SHAPE = (224, 224, 3)  # of the pictures that VGG16's dense layers belong to
 # The paper's scores start from zero, which keeps all before them from learning until
 # they do. Nothing normalises what they see, so that they must be small.
-SCORE_DEVIATION = 1e-3
+SCORE_SPREAD = 0.05
 _OF_CLASSIFIER = {"fc6": "classifier_fc1", "fc7": "classifier_fc2"}
 
 
@@ -205,5 +205,5 @@ def _vgg_maps(image_shape, weights, width, dropout_rate):
 
 def _scores(maps, stride, num_classes):
     return heads.scores(
-        maps[stride], num_classes, stddev=SCORE_DEVIATION, name=f"score{stride}"
+        maps[stride], num_classes, spread=SCORE_SPREAD, name=f"score{stride}"
     )

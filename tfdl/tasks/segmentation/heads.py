@@ -1,12 +1,16 @@
 """What a segmentation network ends with: a score of each class at every pixel."""
 
+import math
+
 import keras
 
 from tfdl.backbones.weights import AUXILIARY, AUXILIARY_LAST, CLASSIFIER
 from tfdl.layers import blocks, resizing, upsampling
 
-# As the last dense layer of a classifier: the first loss is close to log(num_classes).
-DEVIATION = 0.01
+# Of the first scores where features are about 1: the loss is 1 % over log(num_classes).
+# Smaller ones, as a classifier's last layer has, kept a narrow U-Net from learning: all
+# its features turned to the most frequent class, and were 0 at the pixels of others.
+SPREAD = 0.15
 CONVOLVED_DROPOUT = 0.1  # torchvision's
 # Of scores; no pooling has found maxima of as many channels as there are classes.
 KINDS = tuple(kind for kind in upsampling.KINDS if kind != "max_unpooling")
@@ -17,7 +21,7 @@ def scores(
     num_classes: int,
     *,
     kernel_size: int = 1,
-    stddev: float = DEVIATION,
+    spread: float = SPREAD,
     name: str = CLASSIFIER,
 ) -> keras.KerasTensor:
     """Add the convolution that scores the classes, in float32 under every policy.
@@ -26,17 +30,19 @@ def scores(
         x: float (batch, height, width, channels).
         num_classes: number of scores.
         kernel_size: an odd number.
-        stddev: of the first weights; smaller where nothing normalises `x`.
+        spread: about the standard deviation of the first scores; smaller where nothing
+            normalises `x`.
         name: of the layer.
 
     Returns:
         float32 (batch, height, width, num_classes).
     """
+    deviation = spread / (kernel_size * math.sqrt(x.shape[-1]))
     return keras.layers.Conv2D(
         num_classes,
         kernel_size,
         padding="same",
-        kernel_initializer=keras.initializers.RandomNormal(stddev=stddev),
+        kernel_initializer=keras.initializers.RandomNormal(stddev=deviation),
         dtype="float32",
         name=name,
     )(x)
