@@ -43,8 +43,13 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest -m 'not slow' -n auto --dist loadfile
 
+# What kills processes, counts seconds or starts workers of its own runs alone.
+ALONE := tests/training tests/serving tests/export/test_savedmodel.py \
+	tests/apps/test_serve.py tests/apps/test_resume.py tests/apps/test_detect_runs.py
+
 slow: setup
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -n auto --dist loadfile $(ALONE:%=--ignore=%)
+	$(BIN)/python -m pytest -m slow $(ALONE)
 
 lint: setup
 	$(BIN)/ruff check .
