@@ -1,3 +1,4 @@
+import keras
 import pytest
 
 from tfdl.tasks.detection import checks, feeding, models
@@ -42,6 +43,7 @@ def test_what_is_checked_fits_the_diagnostics(splits):
 
 
 def test_the_parts_of_the_first_loss_are_what_theory_says(splits):
+    keras.utils.set_random_seed(0)
     set_up = diagnostics.SetUp(**checks.set_up(splits, make))
     model = set_up.build(optimizers.optimizer("adamw", 0.001))
     optimizers.build(model)
