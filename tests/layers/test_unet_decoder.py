@@ -226,6 +226,7 @@ def test_receptive_field_is_that_of_the_longest_way(padding, side):
     ("options", "message"),
     [
         ({"padding": "symmetric"}, "padding='symmetric'"),
+        ({"padding": "valid", "crops": None}, "crops=None"),
         ({"upsampling": "max_unpooling"}, "max_unpooling needs the places"),
         ({"normalization": "bacth"}, "kind='bacth'"),
     ],

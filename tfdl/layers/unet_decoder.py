@@ -57,6 +57,11 @@ def decoder(
         Segmentation", 2015, section 2.
     """
     check_padding(padding)
+    if padding == "valid" and crops is None:
+        raise errors.UsageError(
+            "padding='valid' needs `crops`. Received crops=None.",
+            "Say how much larger each map is than what is enlarged to it.",
+        )
     options = {"padding": padding, "normalization": normalization}
     (coarser, x), *finer = reversed(features.items())
     outputs = {}

@@ -79,23 +79,6 @@ def test_the_first_loss_is_that_of_equal_chances(built):
         assert loss == pytest.approx(math.log(CLASSES), rel=0.05)
 
 
-def test_pictures_of_unknown_and_odd_size(built):
-    """As those of a known size, with the same weights."""
-    name, model = built
-    images = pictures((37, 50))
-    known, unknown = make(name, (37, 50)), make(name, (None, None))
-    for other in (known, unknown):
-        for layer in other.layers:  # by name: their order may be another
-            if layer.weights:
-                layer.set_weights(model.get_layer(layer.name).get_weights())
-    signature = [tf.TensorSpec((None, None, None, 3))]
-    found = tf.function(unknown, input_signature=signature)(images)
-    for key, expected in known(images).items():
-        assert unknown.output[key].shape == (None, None, None, CLASSES)
-        scale = np.abs(expected).max()
-        np.testing.assert_allclose(found[key], expected, atol=1e-4 * scale)
-
-
 def test_a_batch_answers_as_its_pictures_do(built):
     _, model = built
     images = pictures()
@@ -105,6 +88,7 @@ def test_a_batch_answers_as_its_pictures_do(built):
         np.testing.assert_allclose(together[key][1:], logits, atol=1e-4 * scale)
 
 
+@pytest.mark.slow
 def test_saved_and_loaded_it_is_equal(built, tmp_path):
     _, model = built
     model.save(tmp_path / "model.keras")
@@ -114,27 +98,41 @@ def test_saved_and_loaded_it_is_equal(built, tmp_path):
         np.testing.assert_array_equal(loaded(images)[key], expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", models.MODELS)
-def test_a_step_in_bfloat16(name):
-    """Only the logits are in float32, and all digits of theirs are their own."""
+def test_a_graph_that_knows_no_size_answers_as_one_that_does(name):
+    """With the same list of weights."""
+    known, unknown = make(name, (37, 50)), make(name, (None, None))
+    unknown.set_weights(known.get_weights())
+    images = pictures((37, 50))
+    signature = [tf.TensorSpec((None, None, None, 3))]
+    found = tf.function(unknown, input_signature=signature)(images)
+    for key, expected in known(images).items():
+        assert unknown.output[key].shape == (None, None, None, CLASSES)
+        scale = np.abs(expected).max()
+        np.testing.assert_allclose(found[key], expected, atol=1e-4 * scale)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", models.MODELS)
+def test_gradients_in_bfloat16(name):
+    """Only the logits are in float32, and all their digits are their own."""
     keras.config.set_dtype_policy("mixed_bfloat16")
     model = make(name, (32, 32))
-    halves = [
-        layer
+    assert any(
+        layer.compute_dtype == "bfloat16"
         for layer in model.layers
-        if isinstance(layer, keras.layers.Conv2D) and layer.compute_dtype == "bfloat16"
-    ]
-    assert halves
-    labels = np.random.default_rng(1).integers(CLASSES, size=(2, 32, 32))
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.SGD(1e-3), loss={key: loss for key in model.output})
-    images = pictures((32, 32))
-    first = model.train_on_batch(images, {key: labels for key in model.output})
-    assert np.isfinite(first).all()
-    logits = model(images)["logits"]
-    assert logits.dtype == "float32"
-    rounded = tf.cast(tf.cast(logits, "bfloat16"), "float32")
-    assert np.any(np.not_equal(logits, rounded))
+        if isinstance(layer, keras.layers.Conv2D)
+    )
+    with tf.GradientTape() as tape:
+        outputs = model(pictures((32, 32)), training=True)
+        loss = sum(tf.reduce_mean(tf.square(logits)) for logits in outputs.values())
+    gradients = tape.gradient(loss, model.trainable_variables)
+    assert all(np.isfinite(gradient).all() for gradient in gradients)
+    for logits in outputs.values():
+        assert logits.dtype == "float32"
+        rounded = tf.cast(tf.cast(logits, "bfloat16"), "float32")
+        assert np.any(np.not_equal(logits, rounded))
 
 
 def test_every_model_is_built_by_the_same_arguments():
@@ -182,42 +180,3 @@ def test_what_cannot_be_built_is_a_mistake_of_usage(name, changed, message):
 def test_no_classes_are_a_mistake_of_usage(name):
     with pytest.raises(errors.UsageError, match="num_classes=0"):
         models.MODELS[name]((32, 32, 3), 0, **SMALL[name])
-
-
-class Overfit:
-    """Two pictures that a network of that resolution can draw."""
-
-    def __init__(self, side, block, steps, **options):
-        self.side, self.block, self.steps = side, block, steps
-        self.options = options
-
-    def pictures(self):
-        """Blocks of colours or, for a block of None, discs; of three classes."""
-        rng = np.random.default_rng(0)
-        if self.block is None:
-            labels = np.stack([self._discs(rng) for _ in range(2)])
-        else:
-            blocks = np.arange((self.side // self.block) ** 2) % 3
-            blocks = np.stack([rng.permutation(blocks) for _ in range(2)])
-            blocks = blocks.reshape(2, self.side // self.block, -1)
-            labels = blocks.repeat(self.block, axis=1).repeat(self.block, axis=2)
-        colours = np.array([(0.2, 0.3, 0.8), (0.9, 0.2, 0.1), (0.3, 0.8, 0.2)])
-        noise = rng.normal(scale=0.1, size=(*labels.shape, 3))
-        return np.clip(colours[labels] + noise, 0, 1).astype("float32"), labels
-
-    def _discs(self, rng):
-        rows, columns = np.mgrid[: self.side, : self.side] / self.side
-        labels = np.zeros((self.side, self.side), "int32")
-        for label in (1, 2, 1):
-            radius, (row, column) = rng.uniform(0.15, 0.3), rng.uniform(0.2, 0.8, 2)
-            inside = (rows - row) ** 2 + (columns - column) ** 2 < radius**2
-            labels[inside] = label
-        return labels
-
-
-def mean_iou(labels, predicted):
-    shares = []
-    for label in range(3):
-        found, there = predicted == label, labels == label
-        shares.append((found & there).sum() / (found | there).sum())
-    return np.mean(shares)
