@@ -73,6 +73,22 @@ def scan(paths: Sequence[pathlib.Path], *, memory: pathlib.Path) -> list[Picture
     return pictures
 
 
+def memory_of(
+    paths: Sequence[pathlib.Path], *, split: str, cache: pathlib.Path
+) -> pathlib.Path:
+    """Name what a scan remembers after the split and the folder of its files.
+
+    Args:
+        paths: of the split, at least one.
+        split: its name.
+        cache: the folder of all memories.
+    """
+    folder = os.path.commonpath([path.absolute().parent for path in paths])
+    content = os.fsencode(f"{split}:{folder}")
+    digest = hashlib.blake2b(content, digest_size=16).hexdigest()
+    return cache / "scans" / f"{digest}.json"
+
+
 def usable(
     pictures: Sequence[Picture],
     *,

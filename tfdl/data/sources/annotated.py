@@ -2,7 +2,6 @@
 
 import collections
 import dataclasses
-import hashlib
 import itertools
 import os
 import pathlib
@@ -88,7 +87,9 @@ def sources(
     found = {}
     for split, pictures in annotations.splits.items():
         paths = [picture.path for picture in pictures]
-        scanned = scan.scan(paths, memory=_memory(cache, split, paths))
+        scanned = scan.scan(
+            paths, memory=scan.memory_of(paths, split=split, cache=cache)
+        )
         kept = scan.usable(scanned, on_bad_data=on_bad_data, warn=warn)
         found[split] = _source(
             annotations.class_names,
@@ -315,13 +316,3 @@ def _objects(picture: Picture) -> source.Objects:
         is_difficult=picture.is_difficult,
         places=picture.places,
     )
-
-
-def _memory(
-    cache: pathlib.Path, split: str, paths: Sequence[pathlib.Path]
-) -> pathlib.Path:
-    """Name what a scan remembers after the split and the folder of its pictures."""
-    folder = os.path.commonpath([path.absolute().parent for path in paths])
-    content = os.fsencode(f"{split}:{folder}")
-    digest = hashlib.blake2b(content, digest_size=16).hexdigest()
-    return cache / "scans" / f"{digest}.json"

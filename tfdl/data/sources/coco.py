@@ -49,7 +49,7 @@ def read(path: pathlib.Path) -> annotated.Annotations:
         DataError: there is no annotation, a file is not of COCO's form, splits have
             other categories, or a file name leads out of the folder.
     """
-    files = {"train": path} if path.is_file() else _files(path)
+    files = {"train": path} if path.is_file() else files_of_splits(path)
     contents = {split: coco_json.parse(file) for split, file in files.items()}
     _refuse_other_categories(files, contents)
     splits = {}
@@ -95,8 +95,12 @@ def write(annotations: annotated.Annotations, folder: pathlib.Path) -> None:
         target.write_text(json.dumps(content, allow_nan=False), "utf-8")
 
 
-def _files(root: pathlib.Path) -> dict[str, pathlib.Path]:
-    """Find the file of each split."""
+def files_of_splits(root: pathlib.Path) -> dict[str, pathlib.Path]:
+    """Find the file of each split below a folder.
+
+    Raises:
+        DataError: there is none, or several of one split.
+    """
     folder = root / "annotations" if (root / "annotations").is_dir() else root
     found = collections.defaultdict(list)
     for name, split in _SPLITS.items():

@@ -51,7 +51,7 @@ def read(
         DataError: as `coco.read` and `labelled.sources`.
     """
     annotations = coco.read(path)
-    files = {"train": path} if path.is_file() else coco._files(path)
+    files = {"train": path} if path.is_file() else coco.files_of_splits(path)
     names = (_BACKGROUND, *annotations.class_names)
     named = label_classes.Named(names, frozenset(), str(path))
     return labelled.sources(

@@ -1,7 +1,7 @@
 """Pictures with label maps, as every file format of them is read."""
 
 import dataclasses
-import hashlib
+import functools
 import itertools
 import os
 import pathlib
@@ -101,11 +101,12 @@ class _Seen:
 def _look(split: str, pairs: Sequence[Pair], cache: pathlib.Path) -> list[_Seen]:
     image_paths = [pair.image for pair in pairs]
     label_paths = [pair.label for pair in pairs]
+    memory = functools.partial(scan.memory_of, split=split, cache=cache)
     columns = (
         pairs,
-        scan.scan(image_paths, memory=_memory(cache, split, image_paths)),
+        scan.scan(image_paths, memory=memory(image_paths)),
         upright.sizes(image_paths),
-        label_maps.scan(label_paths, memory=_memory(cache, split, label_paths)),
+        label_maps.scan(label_paths, memory=memory(label_paths)),
     )
     return [_Seen(*row) for row in zip(*columns, strict=True)]
 
@@ -145,13 +146,3 @@ def _refuse_empty(splits: Mapping[str, Sequence[Pair]], *, place: str) -> None:
                 f"{place} has no picture of its split {split}",
                 f"add pictures and label maps to {split}",
             )
-
-
-def _memory(
-    cache: pathlib.Path, split: str, paths: Sequence[pathlib.Path]
-) -> pathlib.Path:
-    """Name what a scan remembers after the split and the folder of its files."""
-    folder = os.path.commonpath([path.absolute().parent for path in paths])
-    content = os.fsencode(f"{split}:{folder}")
-    digest = hashlib.blake2b(content, digest_size=16).hexdigest()
-    return cache / "scans" / f"{digest}.json"

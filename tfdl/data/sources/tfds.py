@@ -4,6 +4,7 @@ import contextlib
 import pathlib
 import socket
 import threading
+from collections.abc import Sequence
 from typing import Literal
 
 import tensorflow as tf
@@ -57,9 +58,9 @@ def read(
     """
     if not name:
         raise errors.UsageError("--data tfds: names no data set", "write tfds:NAME")
-    builder = _prepared(name, folders) or _download(name, folders)
+    builder = prepared(name, folders) or download(name, folders)
     _check_features(builder, name, features)
-    parts = _parts(
+    parts = slices(
         builder, name, validation_fraction, test_fraction, train_dev_fraction
     )
     if features == "label":
@@ -79,14 +80,14 @@ def _check_features(builder, name: str, wanted: str) -> None:
         kinds = {"image": tfds.features.Image, "objects": tfds.features.Sequence}
         purpose = "detection"
     found = builder.info.features
-    _check_kinds(found, kinds, place=f"tfds:{name}", purpose=purpose)
+    check_kinds(found, kinds, place=f"tfds:{name}", purpose=purpose)
     if wanted == "objects":
         of_objects = found["objects"].feature
         if not isinstance(of_objects, tfds.features.FeaturesDict):
             of_objects = {}
         kinds = {"bbox": tfds.features.BBoxFeature, "label": tfds.features.ClassLabel}
         place = f"objects of tfds:{name}"
-        _check_kinds(of_objects, kinds, place=place, purpose=purpose)
+        check_kinds(of_objects, kinds, place=place, purpose=purpose)
         form = of_objects["bbox"].bbox_format
         if getattr(form, "value", form) not in _BOX_FORMATS:
             raise errors.DataError(
@@ -95,7 +96,18 @@ def _check_features(builder, name: str, wanted: str) -> None:
             )
 
 
-def _check_kinds(found, kinds, *, place: str, purpose: str) -> None:
+def check_kinds(found, kinds, *, place: str, purpose: str) -> None:
+    """Make sure that a set has the features that a task needs.
+
+    Args:
+        found: features by name.
+        kinds: the kind that each of some names must have.
+        place: what a message calls the set.
+        purpose: the task.
+
+    Raises:
+        DataError: one is missing or of another kind.
+    """
     for key, kind in kinds.items():
         if key not in found or not isinstance(found[key], kind):
             raise errors.DataError(
@@ -109,7 +121,7 @@ def _labelled(builder, part: str) -> source.Stream:
     return source.Stream(
         class_names=tuple(builder.info.features["label"].names),
         size=builder.info.splits[part].num_examples,
-        read=_reader(builder, part, {"image": True, "label": True}),
+        read=reader(builder, part, {"image": True, "label": True}),
         load=_load,
     )
 
@@ -117,7 +129,7 @@ def _labelled(builder, part: str) -> source.Stream:
 def _with_objects(builder, part: str, *, place: str) -> source.Stream:
     of_objects = builder.info.features["objects"].feature
     kept = {key: True for key in tfds_objects.FEATURES if key in of_objects}
-    read_order = _reader(builder, part, {"image": True, "objects": kept})
+    read_order = reader(builder, part, {"image": True, "objects": kept})
     return source.Stream(
         class_names=tuple(of_objects["label"].names),
         size=builder.info.splits[part].num_examples,
@@ -127,9 +139,21 @@ def _with_objects(builder, part: str, *, place: str) -> source.Stream:
     )
 
 
-def _reader(builder, part: str, features: dict):
-    """Build the function that reads records in a seeded order, pictures encoded."""
+def reader(builder, part: str, features: dict, *, encoded: Sequence[str] = ("image",)):
+    """Build the function that reads records in a seeded order.
+
+    Args:
+        builder: of the set.
+        part: the slice that is read.
+        features: those that a record has, as `PartialDecoding` takes them.
+        encoded: those that stay as they are stored.
+
+    Returns:
+        As `read` of a `source.Stream`.
+    """
     import tensorflow_datasets as tfds
+
+    skip = dict.fromkeys(encoded, tfds.decode.SkipDecoding())
 
     def read_order(seed: tf.Tensor | None) -> tf.data.Dataset:
         config = tfds.ReadConfig(
@@ -141,9 +165,7 @@ def _reader(builder, part: str, features: dict):
             split=part,
             shuffle_files=seed is not None,
             read_config=config,
-            decoders=tfds.decode.PartialDecoding(
-                features, decoders={"image": tfds.decode.SkipDecoding()}
-            ),
+            decoders=tfds.decode.PartialDecoding(features, decoders=skip),
         )
         if seed is None:
             return rows
@@ -167,10 +189,10 @@ def _load(record: dict[str, tf.Tensor]) -> source.Sample:
     }
 
 
-def _parts(
+def slices(
     builder, name, validation_fraction, test_fraction, train_dev_fraction
 ) -> dict[str, str]:
-    """Name the slice of the set that each split reads."""
+    """Name the slice of the set that each split reads, as of `read`."""
     splits = builder.info.splits
     if "train" not in splits:
         raise errors.DataError(
@@ -210,7 +232,7 @@ def _parts(
     return {split: parts[split] for split in splits_of_data.ORDER if split in parts}
 
 
-def _prepared(name: str, folders: list[pathlib.Path]):
+def prepared(name: str, folders: list[pathlib.Path]):
     """Find a prepared set, the newest version, without asking the network."""
     import tensorflow_datasets as tfds
 
@@ -230,7 +252,8 @@ def _prepared(name: str, folders: list[pathlib.Path]):
     return None
 
 
-def _download(name: str, folders: list[pathlib.Path]):
+def download(name: str, folders: list[pathlib.Path]):
+    """Prepare a set in the last of the folders, where there is a network."""
     looked = ", ".join(str(folder / name) for folder in folders)
     if not _is_online():
         raise errors.NetworkError(

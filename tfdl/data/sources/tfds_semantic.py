@@ -62,9 +62,9 @@ def read(
     """
     if not name:
         raise errors.UsageError("--data tfds: names no data set", "write tfds:NAME")
-    builder = tfds._prepared(name, folders) or tfds._download(name, folders)
+    builder = tfds.prepared(name, folders) or tfds.download(name, folders)
     key = _map_key(builder.info.features, place=f"tfds:{name}")
-    parts = tfds._parts(
+    parts = tfds.slices(
         builder, name, validation_fraction, test_fraction, train_dev_fraction
     )
     tables = {
@@ -106,7 +106,7 @@ def _map_key(features, *, place: str) -> str:
     import tensorflow_datasets as tfds_package  # takes seconds
 
     kinds = {"image": tfds_package.features.Image}
-    tfds._check_kinds(features, kinds, place=place, purpose="semantic segmentation")
+    tfds.check_kinds(features, kinds, place=place, purpose="semantic segmentation")
     images = {
         key: features[key]
         for key in _MAPS
@@ -167,32 +167,9 @@ def _stream(builder, part, key, found, numbering) -> semantic.Stream:
 
 
 def _reader(builder, part: str, key: str):
-    """Build the function that reads records in a seeded order.
-
-    Maps stay encoded as pictures do: the window of the shuffle is counted in such.
-    """
-    import tensorflow_datasets as tfds_package
-
-    skip = tfds_package.decode.SkipDecoding()
-    decoders = tfds_package.decode.PartialDecoding(
-        {"image": True, key: True}, decoders={"image": skip, key: skip}
-    )
-    window = tfds._window(builder.info.splits[part.partition("[")[0]])
-
-    def read_order(seed: tf.Tensor | None) -> tf.data.Dataset:
-        rows = builder.as_dataset(
-            split=part,
-            shuffle_files=seed is not None,
-            read_config=tfds_package.ReadConfig(
-                shuffle_seed=seed, interleave_cycle_length=1, try_autocache=False
-            ),
-            decoders=decoders,
-        )
-        if seed is None:
-            return rows
-        return rows.shuffle(window, seed=seed, reshuffle_each_iteration=False)
-
-    return read_order
+    """Build the function that reads records; maps stay encoded as pictures do."""
+    names = ("image", key)
+    return tfds.reader(builder, part, dict.fromkeys(names, True), encoded=names)
 
 
 def _image(content: tf.Tensor) -> tf.Tensor:
