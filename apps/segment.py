@@ -108,7 +108,7 @@ def train(config: Config) -> None:
         config,
         folder,
         feed=data.training,
-        build=lambda optimizer: config.goal.objective(data).compile(
+        build=lambda optimizer: config.goal.objective(data.sources["train"]).compile(
             make(config, len(names), weights), optimizer
         ),
         validate=lambda *how: results.brief(collect(config, data, "validation", *how)),
@@ -168,7 +168,7 @@ def read(config: Config, names=None) -> feeding.Splits:
         **fed,
         augmentation=config.augmentation,
         crop=config.crop,
-        targets=lambda num_classes: lambda labels: {"labels": labels},
+        targets=config.goal.targets,
         seed=config.run.seed,
     )
 

@@ -32,7 +32,7 @@ def test_a_check_is_told_data_network_and_theory(split):
         image_size=16,
         cache_bytes=0,
     )
-    told = checks.set_up(splits, build, lambda splits: segmenter.Objective())
+    told = checks.set_up(splits, build, lambda train: segmenter.Objective())
     batch = next(iter(told["feed"].batches(range(1))))
     assert told["start_losses"](batch) == {"loss": pytest.approx(math.log(2))}
     model = told["build"](optimizers.optimizer("sgd", 0.1))

@@ -76,6 +76,20 @@ def test_the_mirrored_picture_counts_as_much():
     assert np.abs(once - twice).max() > 0.05
 
 
+def test_every_epoch_s_evaluation_is_the_function_of_the_first():
+    traced = []
+
+    def network(images):
+        traced.append(images.shape)
+        return infer(images)
+
+    for _ in range(3):
+        answer = postprocess.compiled_label_maps(network, TILING, num_classes=2)
+        for size in ((20, 30), (20, 30), (31, 40), (50, 41)):
+            assert answer(np.zeros((1, *size, 3), np.float32)).shape == (1, *size)
+    assert len(traced) <= 2  # of the first size, then of any
+
+
 def test_an_evaluation_answers_as_the_export_does():
     image = picture(50, 41)
     answer = postprocess.compiled_label_maps(infer, TILING, num_classes=2)

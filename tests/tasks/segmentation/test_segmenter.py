@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tfdl import errors
-from tfdl.tasks.segmentation import feeding, segmenter
+from tfdl.tasks.segmentation import segmenter
 from tfdl.training import optimizers
 
 CLASSES = 3
@@ -107,11 +107,19 @@ def test_an_unknown_loss_is_refused_by_name():
 
 
 def test_a_goal_weighs_the_classes_of_its_data(split):
-    splits = feeding.Splits(
-        {"train": split}, None, batch_size=1, seed=0, image_size=16, cache_bytes=0
-    )
-    objective = segmenter.Goal("dice", "inverse").objective(splits)
+    objective = segmenter.Goal("dice", "inverse").objective(split)
     assert objective.loss == "dice"
     ground, thing = objective.class_weights
     assert thing / ground == pytest.approx((19 * 24 - 99) / 99)
-    assert segmenter.Goal().objective(splits).class_weights is None
+    assert segmenter.Goal().objective(split).class_weights is None
+
+
+def test_gaps_between_cells_are_weighed_in_the_targets_with_the_classes(split):
+    goal = segmenter.Goal(class_weights="inverse", border_weight=10.0)
+    assert goal.objective(split).class_weights is None
+    labels = tf.zeros([1, 4, 4], tf.uint8)
+    ground = segmenter.Goal(class_weights="inverse").objective(split).class_weights[0]
+    np.testing.assert_allclose(goal.targets(split)(labels)["weights"], ground)
+    assert set(segmenter.Goal().targets(split)(labels)) == {"labels"}
+    with pytest.raises(errors.UsageError, match="--border-weight"):
+        segmenter.Goal(border_weight=-1.0)

@@ -5,26 +5,27 @@ from typing import Any
 
 import keras
 
+from tfdl.data.sources import semantic
 from tfdl.tasks.segmentation import feeding, lint, pictures, segmenter
 
 
 def set_up(
     splits: feeding.Splits,
     build: Callable[[int], keras.Model],
-    objective: Callable[[feeding.Splits], segmenter.Objective],
+    objective: Callable[[semantic.Source | semantic.Stream], segmenter.Objective],
 ) -> dict[str, Any]:
     """Say what is to be checked before training, and against what.
 
     Args:
         splits: of the data set.
         build: number of classes -> network.
-        objective: splits -> what is made small.
+        objective: train -> what is made small.
 
     Returns:
         The arguments of `tfdl.training.diagnostics.SetUp`.
     """
     names = splits.class_names
-    network, goal = build(len(names)), objective(splits)
+    network, goal = build(len(names)), objective(splits.sources["train"])
 
     def compiled(optimizer: keras.Optimizer) -> keras.Model:
         return goal.compile(network, optimizer)

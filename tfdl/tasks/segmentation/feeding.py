@@ -21,7 +21,7 @@ def read(
     class_names: Sequence[str] | None = None,
     augmentation: str,
     crop: str,
-    targets: Callable[[int], Callable],
+    targets: Callable[[semantic.Source | semantic.Stream], Callable],
     batch_size: int,
     seed: int,
 ) -> "Splits":
@@ -33,7 +33,7 @@ def read(
         class_names: those of a run that the data must have, or None.
         augmentation: as in `recipes.recipe`.
         crop: likewise.
-        targets: number of classes -> `targets` of `recipes.recipe`.
+        targets: train -> `targets` of `recipes.recipe`.
         batch_size: pictures in the global batch.
         seed: of order and augmentation.
 
@@ -48,7 +48,7 @@ def read(
         crop,
         image_size=reading["image_size"],
         frequencies=data.class_frequencies(train),
-        targets=targets(len(train.class_names)),
+        targets=targets(train),
     )
     return Splits(
         sources,

@@ -76,14 +76,12 @@ def label_maps(
 def compiled_label_maps(
     infer: Infer, tiling: Tiling, *, num_classes: int
 ) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Compile `label_maps` once, for batches of any number and size."""
-    spec = tf.TensorSpec([None, None, None, 3], tf.float32)
+    """Compile `label_maps`, once for a network however often it is asked for."""
+    how = {"tiling": tiling, "num_classes": num_classes}
+    return lambda images: _label_maps(infer, tf.convert_to_tensor(images), **how)
 
-    @tf.function(input_signature=[spec])
-    def answer(images: tf.Tensor) -> tf.Tensor:
-        return label_maps(infer, images, tiling, num_classes=num_classes)
 
-    return answer
+_label_maps = tf.function(label_maps, reduce_retracing=True)
 
 
 def signatures(

@@ -1,15 +1,17 @@
 """What is a segmentation network trained for, and which part of it answers?"""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import keras
 import numpy as np
 from keras import ops
 
+from tfdl import errors
 from tfdl.data.augment import annotations
-from tfdl.tasks.segmentation import class_weights, feeding, losses
+from tfdl.data.sources import semantic
+from tfdl.tasks.segmentation import class_weights, losses, targets
 
 Targets = Mapping[str, keras.KerasTensor]
 
@@ -22,14 +24,39 @@ class Goal:
     """cross_entropy, focal, dice, tversky, jaccard, lovasz; several are joined by +."""
     class_weights: Literal["none", "inverse", "median"] = "none"
     """Weigh classes by their rarity among the training pixels."""
+    border_weight: float = 0.0
+    """Weigh gaps between cells, U-Net's w0; 10 in the paper, 0 is none."""
 
     def __post_init__(self):
         losses.named(self.loss)  # refuses what is unknown
+        if self.border_weight < 0:
+            raise errors.UsageError(
+                f"--border-weight must be at least 0. Received {self.border_weight}",
+                "10 is the paper's",
+            )
 
-    def objective(self, splits: feeding.Splits) -> "Objective":
-        """Look at the training pixels, if classes are to be weighed."""
-        weights = class_weights.named(self.class_weights, splits.sources["train"])
-        return Objective(self.loss, weights)
+    def targets(self, train: semantic.Source | semantic.Stream) -> Callable:
+        """Say what the losses take, see `targets`.
+
+        Args:
+            train: what is trained on.
+        """
+        if not self.border_weight:
+            return targets.plain
+        weights = class_weights.named(self.class_weights, train)
+        if weights is None:
+            weights = np.ones(len(train.class_names), np.float32)
+        return targets.with_borders(weights, self.border_weight)
+
+    def objective(self, train: semantic.Source | semantic.Stream) -> "Objective":
+        """Say what is made small.
+
+        Args:
+            train: what is trained on.
+        """
+        if self.border_weight:  # the targets have weighed the classes
+            return Objective(self.loss)
+        return Objective(self.loss, class_weights.named(self.class_weights, train))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -163,12 +163,12 @@ def _stitched(
         done = done.write(number, kept.finish(mean))
         return number + 1, sums[closed:], weights[closed:], done
 
-    loose = tf.TensorShape([None, *nothing.shape[1:]])
+    loose = tf.TensorShape([None, None, None, nothing.shape[-1]])
     done = tf.TensorArray(
         kept.dtype,
         size=count,
         infer_shape=False,
-        element_shape=[None, *nothing.shape[1:3], *kept.last_axes],
+        element_shape=[None, None, None, *kept.last_axes],
     )
     *_, done = tf.while_loop(
         lambda number, *_: number < count,
