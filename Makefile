@@ -7,7 +7,7 @@ EXTRAS ?= cpu,dev,onnx
 
 HELPERS := benchmarks/tables.py benchmarks/contest.py benchmarks/trainings.py \
 	benchmarks/torch_resnet.py benchmarks/keras_cv_yolo.py \
-	benchmarks/watching.py
+	benchmarks/keras_segmentation.py benchmarks/watching.py
 BENCHMARKS := $(filter-out $(HELPERS),$(wildcard benchmarks/*.py))
 
 .PHONY: setup demo test slow lint format bench clean
@@ -45,7 +45,7 @@ test: setup
 
 # What kills processes, counts seconds or starts workers of its own runs alone.
 ALONE := tests/training tests/serving tests/export/test_savedmodel.py \
-	tests/apps/test_serve.py tests/apps/test_resume.py tests/apps/test_detect_runs.py
+	tests/apps/test_serve.py tests/apps/test_resume.py tests/apps/test_runs.py
 
 slow: setup
 	$(BIN)/python -m pytest -m slow -n auto --dist loadfile $(ALONE:%=--ignore=%)

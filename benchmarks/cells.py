@@ -16,8 +16,6 @@ metrics, which equal pycocotools'.
 import dataclasses
 import json
 import math
-import shutil
-import subprocess
 import sys
 import time
 
@@ -81,18 +79,7 @@ SPLITS = ("validation", "test")
 def measure(row: Row) -> dict:
     """Train and evaluate one row -> what the table says of it."""
     folder = tables.RESULTS / row.name
-    app = [sys.executable, str(tables.ROOT / "apps" / "detect.py")]
-    train = [*app, "train", *row.flags, "--run", str(folder)]
-    shutil.rmtree(folder, ignore_errors=True)  # of an earlier training
-    watched = watching.watch(subprocess.Popen(train), folder)
-    measured = {}
-    for split in SPLITS:
-        evaluate = [*app, "evaluate", "--run", str(folder), "--split", split]
-        subprocess.run(evaluate, check=True)
-        suffix = "" if split == "test" else f"_{split}"
-        written = folder / "eval" / f"metrics{suffix}.json"
-        measured[split] = json.loads(written.read_text())
-    return {"minutes": watched["seconds"] / 60, **watched, "measured": measured}
+    return watching.train_and_evaluate("detect.py", row.flags, folder, SPLITS)
 
 
 def measure_peer() -> dict:

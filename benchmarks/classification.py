@@ -11,8 +11,6 @@ metrics, validation included; memory is the process's resident set.
 
 import dataclasses
 import json
-import shutil
-import subprocess
 import sys
 
 import tables
@@ -51,12 +49,8 @@ ROWS = (
 def measure(row: Row) -> dict:
     """Train and evaluate one row -> what the table says of it."""
     folder = tables.RESULTS / row.name
-    app = [sys.executable, str(tables.ROOT / "apps" / "classify.py")]
-    train = [*app, "train", *row.flags, "--run", str(folder)]
-    shutil.rmtree(folder, ignore_errors=True)  # of an earlier training
-    watched = watching.watch(subprocess.Popen(train), folder)
-    subprocess.run([*app, "evaluate", "--run", str(folder)], check=True)
-    metrics = json.loads((folder / "eval" / "metrics.json").read_text())
+    trained = watching.train_and_evaluate("classify.py", row.flags, folder, ["test"])
+    metrics = trained.pop("measured")["test"]
     config = json.loads((folder / "config.json").read_text())
     steps = len((folder / "steps.csv").read_text().splitlines()) - 1
     images = steps * config["data"]["batch_size"]
@@ -67,8 +61,8 @@ def measure(row: Row) -> dict:
         "accuracy": metrics["accuracy"],
         "interval": metrics["accuracy_interval"],
         "num_examples": metrics["num_examples"],
-        "images_per_second": images / watched["seconds"],
-        **watched,
+        "images_per_second": images / trained["seconds"],
+        **trained,
     }
 
 

@@ -1,9 +1,42 @@
-"""Follows the training of a run from outside: its minutes and its memory."""
+"""Follows the training of a run from outside: its minutes, its memory, its metrics."""
 
+import json
 import pathlib
+import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+
+import tables
+
+
+def train_and_evaluate(
+    app: str, flags: Sequence[str], folder: pathlib.Path, splits: Sequence[str]
+) -> dict:
+    """Train a run with an app, and evaluate its best weights.
+
+    Args:
+        app: name of the script.
+        flags: of its `train`.
+        folder: of the run; an earlier one there is removed.
+        splits: to evaluate.
+
+    Returns:
+        As `watch`, with "minutes", and "measured", the metrics of each split.
+    """
+    command = [sys.executable, str(tables.ROOT / "apps" / app)]
+    train = [*command, "train", *flags, "--run", str(folder)]
+    shutil.rmtree(folder, ignore_errors=True)
+    watched = watch(subprocess.Popen(train), folder)
+    measured = {}
+    for split in splits:
+        evaluate = [*command, "evaluate", "--run", str(folder), "--split", split]
+        subprocess.run(evaluate, check=True)
+        suffix = "" if split == "test" else f"_{split}"
+        written = folder / "eval" / f"metrics{suffix}.json"
+        measured[split] = json.loads(written.read_text())
+    return {"minutes": watched["seconds"] / 60, **watched, "measured": measured}
 
 
 def watch(process: subprocess.Popen, folder: pathlib.Path) -> dict:

@@ -16,10 +16,15 @@ tf.config.set_logical_device_configuration(
 )
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup():
+    """Seed before the fixtures build their networks: no order of tests matters."""
+    keras.utils.set_random_seed(1)
+
+
 @pytest.fixture(autouse=True)
 def _fresh_globals():
-    """Undo what a test before set: the seed, then its own number format."""
-    tf.random.set_seed(1)
+    """Undo what a test set: its own number format."""
     yield
     keras.config.set_dtype_policy("float32")
 

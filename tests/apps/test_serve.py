@@ -1,7 +1,9 @@
 """The server as a process, asked by a client written from TensorFlow Serving's docs."""
 
+import base64
 import contextlib
 import importlib.util
+import io
 import json
 import pathlib
 import re
@@ -14,12 +16,15 @@ import time
 import urllib.error
 import urllib.request
 
+import numpy as np
 import PIL.Image
 import pytest
 import tensorflow as tf
 
+from tfdl.export import freezing
 from tfdl.serving import server
-from tfdl.training import cli
+from tfdl.tasks.segmentation import postprocess, segmenter, unet
+from tfdl.training import cli, inference
 
 ROOT = pathlib.Path(__file__).parents[2]
 APP = ROOT / "apps" / "serve.py"
@@ -44,7 +49,7 @@ class Client:
     def _ask(self, path, body=None):
         request = urllib.request.Request(self.url + path, body)
         try:
-            with urllib.request.urlopen(request, timeout=30) as response:
+            with urllib.request.urlopen(request, timeout=300) as response:
                 return json.load(response)
         except urllib.error.HTTPError as error:
             with error:
@@ -226,3 +231,38 @@ def test_it_listens_to_this_machine_alone_unless_told_otherwise(
     assert run_app(base, "--rest_api_port=0", "--host=0.0.0.0") == 0
     assert capsys.readouterr().err.startswith("warning: --host 0.0.0.0: whoever")
     assert len(closed) == 2
+
+
+@pytest.mark.slow
+def test_twelve_megapixels_are_segmented_in_2_gibibytes(tmp_path):
+    options = {"width": 0.25, "normalization": "batch"}
+    network = segmenter.answering(unet.unet((None, None, 3), 5, **options))
+    module = tf.Module()
+    module.functions = postprocess.signatures(
+        freezing.freeze(inference.compiled(network)),
+        tiling=postprocess.Tiling(),
+        num_classes=5,
+    )
+    saved = str(tmp_path / "unet" / "1")
+    tf.saved_model.save(module, saved, signatures=dict(module.functions))
+    noise = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
+    picture, written = PIL.Image.fromarray(noise).resize((4000, 3000)), io.BytesIO()
+    picture.save(written, "JPEG")
+    encoded = {"b64": base64.b64encode(written.getvalue()).decode()}
+
+    flags = ("--model_base_path", tmp_path / "unet", "--rest_api_port", 0)
+    with started(*flags) as (process, line):
+        [found] = Client(line[3]).predict(instances=[encoded])["predictions"]
+        peak = peak_kibibytes(process.pid)
+        assert ended(process) == (0, "", "")
+    with PIL.Image.open(io.BytesIO(base64.b64decode(found["b64"]))) as label_map:
+        assert label_map.size == picture.size
+        assert max(label_map.getdata()) < 5
+    assert peak < 2 << 20
+
+
+def peak_kibibytes(process: int) -> int:
+    """Return the most memory that a process has had."""
+    status = pathlib.Path(f"/proc/{process}/status").read_text()
+    [line] = [line for line in status.splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1])

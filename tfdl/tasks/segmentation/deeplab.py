@@ -15,7 +15,8 @@ from tfdl.backbones import ends
 from tfdl.layers import blocks, resizing
 from tfdl.tasks.segmentation import heads, trunk
 
-RATES = {8: (12, 24, 36), 16: (6, 12, 18)}  # by output stride, 2017, 3.3
+# By output stride: twice as far where maps are twice as fine, 2017, 3.3.
+RATES = {8: (12, 24, 36), 16: (6, 12, 18), 32: (3, 6, 9)}
 CHANNELS = 256
 LOW_LEVEL_CHANNELS = 48  # 2018, table 1
 LOW_LEVEL_STRIDE = 4
@@ -48,7 +49,7 @@ def deeplabv3(
         weights: of the backbone: "imagenet", a file, or None.
         width: factor on the number of channels.
         upsampling: of the scores, one of `heads.KINDS`.
-        output_stride: of the last map: 8, or 16, which is faster.
+        output_stride: of the last map: 8, or 16 or 32, which are faster.
         auxiliary: whether there is a second head on the map before the last stage.
 
     Returns:
@@ -102,7 +103,7 @@ def deeplabv3plus(
         weights: of the backbone: "imagenet", a file, or None.
         width: factor on the number of channels.
         upsampling: of the scores, one of `heads.KINDS`.
-        output_stride: of the last map: 16, or 8.
+        output_stride: of the last map: 16, or 8, or 32, which is faster.
         separable: whether the 3 x 3 convolutions of pyramid and decoder are depthwise
             ones, each followed by one of 1 x 1 [Chen 2018, 3.1].
 
@@ -200,7 +201,8 @@ def _body(backbone, image_shape, num_classes, output_stride, weights, width):
     ends.check_classifier(num_classes)
     if output_stride not in RATES:
         raise errors.UsageError(
-            f"`output_stride` must be 8 or 16. Received output_stride={output_stride}.",
+            "`output_stride` must be 8, 16 or 32. Received "
+            f"output_stride={output_stride}.",
             "Choose one of these.",
         )
     return trunk.build(

@@ -1,4 +1,4 @@
-"""A detector with mosaic: killed and gone on with, on replicas, and on two workers."""
+"""Detectors and segmentation networks: killed and gone on with, replicas, workers."""
 
 import json
 import os
@@ -12,14 +12,25 @@ import pytest
 
 pytestmark = pytest.mark.slow
 HERE = pathlib.Path(__file__).parent
-APP = str(HERE.parent.parent / "apps" / "detect.py")
-# 8 steps of an epoch; mosaic and MixUp in the first two epochs of three.
-FLAGS = (
+APPS = HERE.parent.parent / "apps"
+# 8 steps of an epoch, three epochs.
+COMMON = (
     *("--preset", "tiny", "--epochs", "3", "--num-examples", "160"),
-    *("--image-size", "64", "--batch-size", "16", "--width", "0.25"),
-    *("--augmentation", "photos", "--mix", "mosaic_mixup", "--plain-epochs", "1"),
-    *("--clip-norm", "10", "--save-every", "3", "--steps-per-execution", "2"),
+    *("--image-size", "64", "--batch-size", "16", "--clip-norm", "10"),
+    *("--save-every", "3", "--steps-per-execution", "2"),
 )
+FLAGS = {
+    # Mosaic and MixUp in the first two epochs.
+    "detect": (
+        *("--width", "0.25", "--augmentation", "photos"),
+        *("--mix", "mosaic_mixup", "--plain-epochs", "1"),
+    ),
+    # Windows around rare pixels of deformed pictures, and a loss of their weights.
+    "segment": (
+        *("--width", "0.125", "--augmentation", "elastic", "--crop", "rare_classes"),
+        *("--loss", "cross_entropy+dice", "--class-weights", "inverse"),
+    ),
+}
 STEPS = 24
 # Which cell learns which object is a choice: after some steps, the last digits of the
 # predictions decide on one, and two ways of adding up the same numbers part.
@@ -27,10 +38,11 @@ COMPARED = 8
 TIMEOUT_SECONDS = 300
 
 
-def command(run, cache, moment, *, strategy="one_device", devices=1):
-    flags = ["train", *FLAGS, "--strategy", strategy]
+def command(run, cache, moment, *, app, strategy="one_device", devices=1):
+    flags = ["train", *COMMON, *FLAGS[app], "--strategy", strategy]
     folders = ["--run", str(run), "--cache-dir", str(cache)]
-    launch = [sys.executable, str(HERE / "launch.py"), APP, str(devices), moment]
+    script = str(APPS / f"{app}.py")
+    launch = [sys.executable, str(HERE / "launch.py"), script, str(devices), moment]
     return [*launch, *flags, *folders]
 
 
@@ -53,31 +65,36 @@ def losses(run: pathlib.Path) -> list[float]:
     return [float.fromhex(row.split(",")[1]) for row in rows]
 
 
+@pytest.fixture(scope="module", params=FLAGS)
+def app(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
     return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory, cache):
+def whole(tmp_path_factory, app, cache):
     run = tmp_path_factory.mktemp("runs") / "whole"
-    done = launch(run, cache, "never")
+    done = launch(run, cache, "never", app=app)
     assert done.returncode == 0, done.stderr
     return run
 
 
-def test_a_run_killed_with_mosaic_repeats_the_uninterrupted_one(whole, cache, tmp_path):
+def test_a_killed_run_repeats_the_uninterrupted_one(app, whole, cache, tmp_path):
     moments = [
         "step:2",  # before the first save
-        "save:9",  # mixed, during a save
-        "step:13",  # mixed
-        "validation:1",  # of the second epoch, the last that mixes
-        "step:20",  # of the plain epoch
+        "save:9",  # during a save
+        "step:13",
+        "validation:1",  # of the second epoch, the last that mixes pictures
+        "step:20",  # of the last epoch
     ]
     for moment in moments:
-        killed = launch(tmp_path / "killed", cache, moment)
+        killed = launch(tmp_path / "killed", cache, moment, app=app)
         assert killed.returncode == -9, f"{moment}: {killed.stderr}"
-    last = launch(tmp_path / "killed", cache, "never")
+    last = launch(tmp_path / "killed", cache, "never", app=app)
     assert last.returncode == 0, last.stderr
     assert tables(tmp_path / "killed") == tables(whole)
     assert len(losses(whole)) == STEPS
@@ -85,21 +102,24 @@ def test_a_run_killed_with_mosaic_repeats_the_uninterrupted_one(whole, cache, tm
     assert (tmp_path / "killed" / digest).read_text() == (whole / digest).read_text()
 
 
-def test_two_replicas_train_as_one_device_does(whole, cache, tmp_path):
-    done = launch(tmp_path / "run", cache, "never", strategy="mirrored", devices=2)
+def test_two_replicas_train_as_one_device_does(app, whole, cache, tmp_path):
+    done = launch(
+        *(tmp_path / "run", cache, "never"), app=app, strategy="mirrored", devices=2
+    )
     assert done.returncode == 0, done.stderr
     found, expected = losses(tmp_path / "run"), losses(whole)
     assert len(found) == STEPS
     np.testing.assert_allclose(found[:COMPARED], expected[:COMPARED], rtol=1e-4)
 
 
-def test_two_workers_train_as_one_device_does(whole, cache, tmp_path):
+def test_two_workers_train_as_one_device_does(app, whole, cache, tmp_path):
     with socket.socket() as first, socket.socket() as second:
         for each in (first, second):
             each.bind(("localhost", 0))
         ports = [each.getsockname()[1] for each in (first, second)]
     cluster = {"worker": [f"localhost:{port}" for port in ports]}
-    arguments = command(tmp_path / "run", cache, "never", strategy="multi_worker")
+    options = {"app": app, "strategy": "multi_worker"}
+    arguments = command(tmp_path / "run", cache, "never", **options)
     processes = [
         subprocess.Popen(
             arguments,
