@@ -84,10 +84,11 @@ PRESETS = {
     ),
     "streets": Config(
         data=flags.Pictures("masks:camvid", 256, batch_size=4),
-        optimization=optimization(epochs=300),
-        network=Network(width=0.5, normalization="batch"),
+        optimization=optimization(epochs=200),
+        network=Network("resnet18", width=0.5),
         ignore=(11,),
-        goal=segmenter.Goal(class_weights="median"),
+        goal=segmenter.Goal("cross_entropy+dice"),
+        crop="rare_classes",
     ),
 }
 

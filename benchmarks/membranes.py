@@ -46,7 +46,7 @@ class Row:
 
 
 CELLS = ("--preset", "membranes", "--data", f"masks:{MEMBRANES}")
-SHORT = (*CELLS, "--epochs", "60")
+SHORT = (*CELLS, "--epochs", "40")
 LOSSES = (
     ("cross_entropy_dice", "--loss", "cross_entropy+dice"),
     ("focal", "--loss", "focal"),
@@ -93,8 +93,8 @@ def table(known: dict[str, dict]) -> list[str]:
     """Write the results as a Markdown table, with the machine they came from."""
     lines = [
         f"Machine: {tables.machine()}. On the test pictures, by the weights that were "
-        "best on validation; in brackets the 95 % bootstrap interval over pictures. The "
-        "Rand F score compares the cells between membranes.",
+        "best on validation; in brackets the 95 % bootstrap interval over pictures. "
+        "The Rand F score compares the cells between membranes.",
         "",
         "| what | command | mean IoU | pixel accuracy | boundary F1 | Rand F | bar | "
         "minutes | epochs | peak memory |",

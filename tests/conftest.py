@@ -6,6 +6,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import pathlib
 
+import tfdl  # noqa: F401  # isort: skip
 import keras
 import pytest
 import tensorflow as tf

@@ -14,6 +14,7 @@ import runpy
 import signal
 import sys
 
+import tfdl  # noqa: F401  # isort: skip
 import tensorflow as tf
 
 from tfdl.training import checkpoint, inference, logbook

@@ -87,10 +87,13 @@ def label_maps(
     """
 
     def largest(values: tf.Tensor) -> tf.Tensor:
-        return tf.cast(tf.argmax(values, axis=-1, output_type=tf.int32), tf.uint8)
+        return tf.cast(tf.argmax(values, axis=-1), tf.float32)
 
-    kept = _Kept(largest, tf.uint8, [])
-    return _tiled(infer, images, kept, num_classes, tile_size, overlap)
+    kept = _Kept(largest, tf.float32, [])
+    found = _tiled(infer, images, kept, num_classes, tile_size, overlap)
+    # Not before, nor by a cast, which would be moved ahead: where anything but floats is
+    # transposed, oneDNN complains on older processors.
+    return tf.saturate_cast(found, tf.uint8)
 
 
 @dataclasses.dataclass(frozen=True)
