@@ -83,12 +83,12 @@ PRESETS = {
         augmentation="elastic",
     ),
     "streets": Config(
-        data=flags.Pictures("masks:camvid", 256, batch_size=4),
-        optimization=optimization(epochs=200),
-        network=Network("resnet18", width=0.5),
+        data=flags.Pictures("masks:camvid", 320, batch_size=4),
+        optimization=optimization(epochs=140, learning_rate=0.006),
+        network=Network("resnet18", width=0.5, normalization="batch"),
         ignore=(11,),
         goal=segmenter.Goal("cross_entropy+dice"),
-        crop="rare_classes",
+        augmentation="flips",
     ),
 }
 
@@ -143,7 +143,7 @@ def predict(options: verbs.Predict) -> None:
     answer = postprocess.serve(model, config.tiling, num_classes=len(names))
     bad = options.on_bad_data
     found = results.predictions(options.paths, answer, names, on_bad_data=bad)
-    cli.say(report.maps_found(options.run, **found))
+    cli.say(report.maps_found(options.run, found))
 
 
 def export(options: verbs.Export) -> None:
@@ -156,7 +156,7 @@ def export(options: verbs.Export) -> None:
         options,
         inference.compiled(network),
         reference=inference.compiled(model),
-        **served.task(data, names, tiling=config.tiling, image_size=size),
+        **served.task(data, names, config.tiling, size, options.format),
     )
     cli.say(f"exported to {path.resolve()}")
 

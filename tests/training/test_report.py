@@ -122,13 +122,17 @@ def test_predictions_are_a_table_and_a_picture(run):
 
 def test_label_maps_are_grey_files_of_classes_beside_their_table(run):
     label_map = np.array([[0, 1, 2], [2, 2, 250]], np.uint8)
-    line = report.maps_found(
-        run,
-        rows=[{"image": "a.png", "label_map": "classes_01_a.png", "sky": 0.5}],
-        label_maps={"classes_01_a": label_map},
-        samples={"answer_01_a": np.zeros((4, 4, 3), np.uint8)},
-    )
+    stale = run / "predictions" / "classes_02_b.png"
+    stale.parent.mkdir()
+    stale.touch()
+    found = {
+        "row": {"image": "a.png", "label_map": "classes_01_a.png", "sky": 0.5},
+        "label_maps": {"classes_01_a": label_map},
+        "samples": {"answer_01_a": np.zeros((4, 4, 3), np.uint8)},
+    }
+    line = report.maps_found(run, iter([found]))
     assert "1 pictures answered" in line
+    assert not stale.exists()
     written = PIL.Image.open(run / "predictions" / "classes_01_a.png")
     assert written.mode == "L"
     np.testing.assert_array_equal(written, label_map)

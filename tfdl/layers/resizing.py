@@ -50,6 +50,27 @@ def fitted(
     return Fit2D(dtype=dtype, name=f"{name}_fit")([x, like])
 
 
+def covering(
+    x: keras.KerasTensor, like: keras.KerasTensor, factor: int, *, name: str
+) -> keras.KerasTensor:
+    """Repeat a map's last rows and columns until, enlarged, it covers another.
+
+    Maps of networks that do not pad are too small for that, and zeros at the far sides
+    would be scores of no class.
+
+    Args:
+        x: float (batch, height, width, channels).
+        like: a tensor of the height and width that are to be covered.
+        factor: by which `x` will be enlarged.
+        name: the layer is `<name>_cover`.
+
+    Returns:
+        float (batch, rows, columns, channels), of at least ceil(height of `like` /
+        factor) rows; `x` where it has them.
+    """
+    return Cover2D(factor, dtype="float32", name=f"{name}_cover")([x, like])
+
+
 def interpolated(x, size):
     """Interpolate a map bilinearly between the centres of its pixels.
 
@@ -109,6 +130,43 @@ class Fit2D(ToSize):
         if any(not isinstance(rest, int) or rest for _, rest in far):
             x = ops.pad(x, [(0, 0), *far, (0, 0)])
         return x[:, : wanted[0], : wanted[1]]
+
+
+@keras.saving.register_keras_serializable(package="tfdl")
+class Cover2D(keras.layers.Layer):
+    """Repeat the last rows and columns as `covering` says."""
+
+    pad_width = ((0, 0), (0, 0), (0, 0), (0, 0))  # as of `Fit2D`
+
+    def __init__(self, factor: int, **options):
+        super().__init__(**options)
+        self.factor = factor
+
+    def get_config(self):
+        """Return the arguments."""
+        return super().get_config() | {"factor": self.factor}
+
+    def call(self, inputs):
+        """Return the first input, with as many rows as the second needs."""
+        x, like = inputs
+        for axis in (1, 2):
+            found, covered = ops.shape(x)[axis], ops.shape(like)[axis]
+            needed = -(-covered // self.factor)
+            if not isinstance(found, int) or not isinstance(needed, int):
+                needed = ops.maximum(found, needed)
+            elif needed <= found:
+                continue
+            x = ops.take(x, ops.minimum(ops.arange(needed), found - 1), axis=axis)
+        return x
+
+    def compute_output_shape(self, input_shape):
+        """Return the first input's shape with sides that cover the second's."""
+        (batch, *found, channels), (_, *covered, _) = input_shape
+        sides = [
+            None if None in pair else max(pair[0], -(-pair[1] // self.factor))
+            for pair in zip(found, covered, strict=True)
+        ]
+        return batch, *sides, channels
 
 
 def _interpolated_along(x, axis, side):

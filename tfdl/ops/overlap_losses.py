@@ -19,7 +19,6 @@ def tversky(
     *,
     false_positive_weight: float,
     false_negative_weight: float,
-    smoothing: float = 0.0,
 ) -> keras.KerasTensor:
     """Measure 1 - TP / (TP + a FP + b FN) of sums over the pixels.
 
@@ -29,11 +28,10 @@ def tversky(
         weights: float (batch, ...), of the pixels, not negative; 0 leaves one out.
         false_positive_weight: a, not negative.
         false_negative_weight: b, not negative.
-        smoothing: pixels added to both halves of the fraction. Without, a class that
-            has no target costs 1 and has no slope, whatever is predicted.
 
     Returns:
-        float32 (batch, classes) in [0, 1]; 0 where there is nothing to divide by.
+        float32 (batch, classes) in [0, 1]; 0 where there is nothing to divide by. A
+        class that has no target costs 1 and has no slope, whatever is predicted.
 
     Reference:
         Salehi et al., "Tversky Loss Function for Image Segmentation Using 3D Fully
@@ -44,9 +42,9 @@ def tversky(
     hits = _over_pixels(probabilities * weighted)
     alarms = _over_pixels(probabilities * weights[..., None]) - hits
     misses = _over_pixels(weighted) - hits
-    whole = hits + smoothing
-    whole += false_positive_weight * alarms + false_negative_weight * misses
-    index = (hits + smoothing) / ops.maximum(whole, _NOTHING)
+    errors = false_positive_weight * alarms + false_negative_weight * misses
+    whole = hits + errors
+    index = hits / ops.maximum(whole, _NOTHING)
     return ops.where(whole > _NOTHING, 1 - index, 0.0)
 
 
@@ -54,8 +52,6 @@ def dice(
     probabilities: keras.KerasTensor,
     targets: keras.KerasTensor,
     weights: keras.KerasTensor,
-    *,
-    smoothing: float = 0.0,
 ) -> keras.KerasTensor:
     """Measure 1 - 2 sum(p t) / (sum(p) + sum(t)).
 
@@ -74,7 +70,6 @@ def dice(
         weights,
         false_positive_weight=0.5,
         false_negative_weight=0.5,
-        smoothing=smoothing,
     )
 
 
@@ -82,8 +77,6 @@ def jaccard(
     probabilities: keras.KerasTensor,
     targets: keras.KerasTensor,
     weights: keras.KerasTensor,
-    *,
-    smoothing: float = 0.0,
 ) -> keras.KerasTensor:
     """Measure 1 - sum(p t) / (sum(p) + sum(t) - sum(p t)).
 
@@ -95,7 +88,6 @@ def jaccard(
         weights,
         false_positive_weight=1.0,
         false_negative_weight=1.0,
-        smoothing=smoothing,
     )
 
 

@@ -181,10 +181,8 @@ def predictions(
     Returns:
         A line for people.
     """
-    path = folder / "predictions.csv"
-    _write_table(path, rows)
     _answers(folder, samples)
-    return f"{len(rows)} pictures answered, see {path.resolve()}"
+    return _answered(folder, rows)
 
 
 def objects_found(
@@ -210,26 +208,26 @@ def objects_found(
     )
 
 
-def maps_found(
-    folder: pathlib.Path,
-    *,
-    rows: Sequence[Mapping],
-    label_maps: Pictures,
-    samples: Pictures,
-) -> str:
-    """Write a label map for each of a user's own pictures.
+def maps_found(folder: pathlib.Path, found: Iterable[Mapping]) -> str:
+    """Write a label map for each of a user's own pictures, as soon as it is there.
 
     Args:
-        folder: of the run; predictions.csv, predictions/ and samples/ are written.
-        rows: one for each picture, with the same columns.
-        label_maps: name -> uint8 (height, width), classes.
-        samples: pictures with their maps.
+        folder: of the run; predictions.csv, predictions/ and samples/ are written, in
+            place of those of an earlier call.
+        found: of each picture "row", with the same columns; "label_maps", name -> uint8
+            (height, width), classes; and "samples", the picture with its map.
 
     Returns:
         A line for people.
     """
-    drawing.save(folder / "predictions", label_maps)
-    return predictions(folder, rows=rows, samples=samples)
+    _clear(folder / "predictions", "classes")
+    _clear(folder / "samples", "answer", "colours")
+    rows = []
+    for answered in found:
+        drawing.save(folder / "predictions", answered["label_maps"])
+        drawing.save(folder / "samples", answered["samples"])
+        rows.append(answered["row"])
+    return _answered(folder, rows)
 
 
 def compare(
@@ -294,7 +292,17 @@ def _harmless(value):
 
 def _answers(folder: pathlib.Path, samples: Pictures) -> None:
     """Draw answers in place of those of an earlier call."""
-    for kind in ("answer", "colours"):
-        for old in (folder / "samples").glob(f"{kind}_*.png"):
-            old.unlink()
+    _clear(folder / "samples", "answer")
     drawing.save(folder / "samples", samples)
+
+
+def _clear(folder: pathlib.Path, *kinds: str) -> None:
+    for kind in kinds:
+        for old in folder.glob(f"{kind}_*.png"):
+            old.unlink()
+
+
+def _answered(folder: pathlib.Path, rows: Sequence[Mapping]) -> str:
+    path = folder / "predictions.csv"
+    _write_table(path, rows)
+    return f"{len(rows)} pictures answered, see {path.resolve()}"

@@ -81,7 +81,7 @@ def test_pixels_are_counted_by_class():
 
 @pytest.mark.parametrize("name", ["classes.txt", "labels.txt"])
 def test_names_are_lines_and_void_is_ignored(tmp_path, name):
-    (tmp_path / name).write_text("sky\n\n road \nVoid\ncar\n")
+    (tmp_path / name).write_text("sky\n road \nVoid\ncar\n\n")
     named = label_classes.read_names([tmp_path / "none", tmp_path])
     assert named.names == ("sky", "road", "Void", "car")
     assert named.ignored == {2}
@@ -91,6 +91,13 @@ def test_names_are_lines_and_void_is_ignored(tmp_path, name):
         "road",
         "car",
     )
+
+
+def test_an_empty_line_among_the_names_is_refused(tmp_path):
+    """Or all names behind it would belong to the values before theirs."""
+    (tmp_path / "classes.txt").write_text("sky\n\nroad\n")
+    with pytest.raises(errors.DataError, match="classes.txt: line 2 is empty"):
+        label_classes.read_names([tmp_path])
 
 
 def test_the_first_folder_counts(tmp_path):

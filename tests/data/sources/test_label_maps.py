@@ -1,4 +1,6 @@
 import pathlib
+import struct
+import zlib
 
 import numpy as np
 import PIL.Image
@@ -85,6 +87,40 @@ def test_grey_is_read_however_it_is_written(save, scan, tmp_path, values):
     np.testing.assert_array_equal(label_maps.read(path), VALUES)
     copies = label_maps.plain_copies(scan(path), folder=tmp_path / "copies")
     np.testing.assert_array_equal(decoded(copies[0]), VALUES)
+
+
+def raw_png(path, rows, *, width, bits, kind):
+    """Write a PNG file by hand: Pillow has no grey of 2 or 4 bits."""
+
+    def chunk(name, content):
+        body = name + content
+        return (
+            struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
+        )
+
+    header = struct.pack(">IIBBBBB", width, len(rows), bits, kind, 0, 0, 0)
+    packed = zlib.compress(b"".join(b"\0" + row for row in rows))
+    chunks = (b"IHDR", header), (b"IDAT", packed), (b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*each) for each in chunks))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("bits", "row", "values"),
+    [(2, b"\x1b", [0, 1, 2, 3]), (4, b"\x01\x2b", [0, 1, 2, 11])],
+)
+def test_levels_of_few_bits_are_the_indices(scan, tmp_path, bits, row, values):
+    path = raw_png(tmp_path / "map.png", [row], width=4, bits=bits, kind=0)
+    [found] = scan(path)
+    assert list(found.pixels) == values
+    [plain] = label_maps.plain_copies([found], folder=tmp_path / "copies")
+    assert decoded(plain).tolist() == [values]
+
+
+def test_colours_of_16_bits_would_lose_the_indices(scan, tmp_path):
+    row = struct.pack(">6H", *[3] * 3, *[11] * 3)
+    [found] = scan(raw_png(tmp_path / "map.png", [row], width=2, bits=16, kind=2))
+    assert "16 bits" in found.fault
 
 
 def test_black_and_white_of_one_bit_are_0_and_255(save, scan, tmp_path):

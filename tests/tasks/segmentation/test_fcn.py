@@ -170,3 +170,18 @@ def test_arguments_out_of_range_are_refused(function, options, message):
 def test_what_fcn_on_vgg16_cannot_be_is_refused(num_classes, options, message):
     with pytest.raises(errors.UsageError, match=message):
         fcn.fcn(8, (32, 32, 3), num_classes, width=0.0625, **options)
+
+
+def test_where_maps_end_before_the_picture_their_last_scores_go_on():
+    """Inception does not pad: its map of stride 8 has 9 of 13 columns here."""
+    model = fcn.fcn(
+        8,
+        (None, None, 3),
+        3,
+        backbone="inception_v3",
+        width=0.125,
+        upsampling="nearest",
+    )
+    logits = model(random((97, 97), batch=1))["logits"].numpy()
+    assert logits.shape == (1, 97, 97, 3)
+    assert (np.abs(logits).sum(axis=-1) > 0).all()

@@ -85,19 +85,15 @@ def test_a_user_s_pictures_get_maps_shares_and_drawings(tmp_path, infer):
         (tmp_path / name).mkdir()
         PIL.Image.fromarray(half).save(tmp_path / name / "same.png")
     signatures = postprocess.signatures(infer, tiling=TILING, num_classes=2)
-    found = results.predictions(
+    first, second = results.predictions(
         [tmp_path], signatures["serving_default"], NAMES, on_bad_data="error"
     )
-    assert [row["thing"] for row in found["rows"]] == [0.25, 0.25]
-    assert found["rows"][1]["label_map"] == "classes_02_same.png"
-    np.testing.assert_array_equal(
-        found["label_maps"]["classes_01_same"], half[..., 0] > 0
-    )
-    assert set(found["samples"]) == {
-        f"{kind}_{number}_same"
-        for kind in ("colours", "answer")
-        for number in ("01", "02")
-    }
+    for found in (first, second):
+        assert found["row"]["thing"] == 0.25
+    assert second["row"]["label_map"] == "classes_02_same.png"
+    label_map = first["label_maps"]["classes_01_same"]
+    np.testing.assert_array_equal(label_map, half[..., 0] > 0)
+    assert set(second["samples"]) == {"colours_02_same", "answer_02_same"}
 
 
 def test_a_missing_picture_is_named(tmp_path):

@@ -54,7 +54,7 @@ def test_numbers_are_compared_as_they_are():
 
 
 def test_without_data_noise_is_asked_about(infer):
-    task = served.task(None, NAMES, tiling=TILING, image_size=16)
+    task = served.task(None, NAMES, TILING, 16, "savedmodel")
     assert task["measure"] is None
     assert task["calibration"].shape == (0, 16, 16, 3)
     functions = task["build"](infer)
@@ -73,7 +73,7 @@ def test_with_data_examples_are_of_test_and_ranges_of_train(split):
         image_size=16,
         cache_bytes=0,
     )
-    task = served.task(splits, NAMES, tiling=TILING, image_size=16)
+    task = served.task(splits, NAMES, TILING, 16, "savedmodel")
     assert task["calibration"].shape == (3, 16, 16, 3)
     assert len(task["examples"]["serving_default"]["image_bytes"]) == 4
     assert task["examples"]["serve_tensor"]["images"].shape == (4, 16, 16, 3)

@@ -104,11 +104,20 @@ def read_names(folders: Sequence[pathlib.Path]) -> Named | None:
     for folder in folders:
         for name in ("classes.txt", "labels.txt"):
             if (folder / name).is_file():
-                lines = voc_layout.read_lines(folder / name)
-                return _named(tuple(filter(None, lines)), (), folder / name)
+                return _named(_read_lines(folder / name), (), folder / name)
         if (folder / _JSON).is_file():
             return _named(*_read_json(folder / _JSON), folder / _JSON)
     return None
+
+
+def _read_lines(path: pathlib.Path) -> tuple[str, ...]:
+    lines = "\n".join(voc_layout.read_lines(path)).rstrip("\n").split("\n")
+    if "" in lines[1:]:
+        raise errors.DataError(
+            f"{path}: line {lines.index('', 1) + 1} is empty",
+            "name the class of every value from 0, a line for each",
+        )
+    return tuple(filter(None, lines))
 
 
 def numbering(

@@ -1,8 +1,9 @@
 """What is in a PNG of class indices, and how does TensorFlow read it unchanged?
 
 Maps are grey or have a palette. TensorFlow turns a palette into colours and 16 bits
-into 8, either of which would destroy the indices; Pillow keeps them. So Pillow looks at
-every map once, and those that TensorFlow would change are copied as plain grey.
+into 8, either of which would destroy the indices; Pillow keeps these. So Pillow looks
+at every map once, and those that TensorFlow would change are copied as plain grey. Grey
+of 2 and 4 bits both stretch to 255, which is undone here.
 """
 
 import concurrent.futures
@@ -21,8 +22,11 @@ import tensorflow as tf
 from tfdl.data import images
 
 _NUM_THREADS = 4  # reading waits for the disk; unpacking is outside Python's lock
-_VERSION = 1  # of what is remembered: one more where reading changes
+_VERSION = 2  # of what is remembered: one more where reading changes
 _COLOURS = ("RGB", "RGBA")
+_DEPTH = 24  # place in a PNG file of the bits of a channel, and of the kind of these
+_GREY = 0  # the kind of one channel without palette
+_STRETCHED = {2: 85, 4: 17}  # by bits: what one level becomes
 
 
 class _FaultError(ValueError):
@@ -86,12 +90,18 @@ def read(path: pathlib.Path) -> np.ndarray:
         OSError: it cannot be read, or is no PNG.
         ValueError: it is too large, in colours, or has a value above 255.
     """
-    with PIL.Image.open(path, formats=("PNG",)) as picture:
+    with open(path, "rb") as file, PIL.Image.open(file, formats=("PNG",)) as picture:
         width, height = picture.size
         if width * height > images.MAX_PIXELS:
             limit = f"{images.MAX_PIXELS / 1e6:.0f} Mpx"
             raise _FaultError(f"its {width} x {height} pixels are over {limit}")
-        return _values(picture)
+        file.seek(_DEPTH)
+        bits, kind = file.read(2)
+        file.seek(0)
+        if bits == 16 and kind != _GREY:
+            raise _FaultError("it has 16 bits in several channels, not one of indices")
+        values = _values(picture)
+    return values // _STRETCHED.get(bits, 1) if kind == _GREY else values
 
 
 def plain_copies(

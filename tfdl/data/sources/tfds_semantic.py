@@ -113,10 +113,10 @@ def _map_key(features, *, place: str) -> str:
         if key in features and isinstance(features[key], tfds_package.features.Image)
     }
     for key, feature in images.items():
-        if feature.shape[-1] == 1:
+        if feature.shape[-1] == 1 and feature.np_dtype == np.uint8:
             return key
     raise errors.DataError(
-        f"{place} has {', '.join(sorted(features))} and no map of one channel",
+        f"{place} has {', '.join(sorted(features))} and no map of one channel, 8 bits",
         f"name a data set with one of {', '.join(_MAPS)}",
     )
 

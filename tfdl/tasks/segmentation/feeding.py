@@ -21,7 +21,7 @@ def read(
     class_names: Sequence[str] | None = None,
     augmentation: str,
     crop: str,
-    targets: Callable[[semantic.Source | semantic.Stream], Callable],
+    targets: Callable,
     batch_size: int,
     seed: int,
 ) -> "Splits":
@@ -33,7 +33,7 @@ def read(
         class_names: those of a run that the data must have, or None.
         augmentation: as in `recipes.recipe`.
         crop: likewise.
-        targets: train -> `targets` of `recipes.recipe`.
+        targets: likewise.
         batch_size: pictures in the global batch.
         seed: of order and augmentation.
 
@@ -47,8 +47,8 @@ def read(
         augmentation,
         crop,
         image_size=reading["image_size"],
-        frequencies=data.class_frequencies(train),
-        targets=targets(train),
+        frequencies=data.class_frequencies(train) if crop == recipes.RARE else None,
+        targets=targets,
     )
     return Splits(
         sources,

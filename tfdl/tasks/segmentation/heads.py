@@ -79,6 +79,7 @@ def enlarged(
     if kind == "bilinear":
         return resizing.resized(x, like, **options)
     options |= {"factor": factor, "like": like}
+    x = resizing.covering(x, like, factor, name=name)
     if kind == "transposed_convolution":
         return upsampling.bilinear_convolution(x, trainable=trainable, **options)
     return upsampling.upsample(x, kind, filters=x.shape[-1], **options)

@@ -34,20 +34,21 @@ def cross_entropy(
     class_weights: keras.KerasTensor | None = None,
     pixel_weights: keras.KerasTensor | None = None,
 ) -> keras.KerasTensor:
-    """Average -ln p of the true class over the pixels, by their weights.
+    """Average -ln p of the true class, times its weights, over the pixels that count.
 
     Args:
         labels: the classes.
-        logits: of them; while all are alike, the loss is ln(classes).
+        logits: of them; while all are alike and nothing is weighed, the loss is
+            ln(classes).
         class_weights: those of the classes; None, all 1.
         pixel_weights: those of the pixels, such as `weight_maps` draws; None, all 1.
 
     Returns:
-        float32 (batch,). As it is divided by the sum of the weights, their scale has no
-        influence.
+        float32 (batch,). It is divided by the number of pixels, not by their weights: a
+        picture of a rare class alone counts more than one of a common class.
     """
     weights = _weights(labels, class_weights, pixel_weights)
-    return _mean(_surprisal(labels, logits), weights)
+    return _mean(_surprisal(labels, logits) * weights, labels)
 
 
 def focal(
@@ -57,7 +58,7 @@ def focal(
     class_weights: keras.KerasTensor | None = None,
     pixel_weights: keras.KerasTensor | None = None,
 ) -> keras.KerasTensor:
-    """Average -(1 - p)^2 ln p of the true class over the pixels, by their weights.
+    """Average -(1 - p)^2 ln p of the true class, times its weights, over the pixels.
 
     Deviation from the paper: it is of exclusive classes, the p of a softmax, and has
     `class_weights` in the place of alpha.
@@ -71,7 +72,7 @@ def focal(
     surprisal = _surprisal(labels, logits)
     # Rounding may leave -1e-8 of a certainty, and a power of that need not exist.
     doubt = ops.maximum(-ops.expm1(-surprisal), keras.config.epsilon())
-    return _mean(ops.power(doubt, FOCAL_GAMMA) * surprisal, weights)
+    return _mean(ops.power(doubt, FOCAL_GAMMA) * surprisal * weights, labels)
 
 
 def dice(
@@ -231,9 +232,7 @@ def _weights(labels, class_weights, pixel_weights):
     return weights
 
 
-def _mean(values, weights):
-    """Average over the pixels -> (batch,)."""
-    total = ops.sum(weights, axis=(1, 2))
-    return ops.sum(values * weights, axis=(1, 2)) / ops.maximum(
-        total, keras.config.epsilon()
-    )
+def _mean(values, labels):
+    """Average over the pixels that are not ignored -> (batch,)."""
+    counts = ops.sum(_weights(labels, None, None), axis=(1, 2))
+    return ops.sum(values, axis=(1, 2)) / ops.maximum(counts, 1)

@@ -7,6 +7,8 @@ import keras
 from tfdl.tasks.segmentation import models
 
 PUBLISHED = "published"
+# What some of the networks have, under the names of their arguments.
+_OWN = ("normalization", "padding", "auxiliary", "output_stride", "separable")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +23,14 @@ class Network:
     """nearest, bilinear, bed_of_nails, max_unpooling or transposed_convolution."""
     normalization: str = PUBLISHED
     """Of unet, which has none: batch, group, instance or layer."""
+    padding: str = PUBLISHED
+    """Of unet: same, or valid as in the paper."""
+    auxiliary: bool = False
+    """Of unet: training scores coarser maps as well; deeplabv3 always does."""
+    output_stride: int = 0
+    """Of deeplabv3 and deeplabv3plus: 8, 16 or 32; 0 is the published."""
+    separable: bool = False
+    """Of deeplabv3plus: each channel is convolved by itself first, as in the paper."""
 
     def make(
         self, name: str, num_classes: int, *, weights: str = "none"
@@ -35,7 +45,7 @@ class Network:
         Raises:
             UsageError: the model lacks what is asked for.
         """
-        own = {"normalization": self.normalization}
+        own = {option: getattr(self, option) for option in _OWN}
         return models.make(
             name,
             None,
@@ -44,5 +54,5 @@ class Network:
             weights=weights,
             width=self.width,
             upsampling=self.upsampling,
-            **(own if self.normalization != PUBLISHED else {}),
+            **{n: value for n, value in own.items() if value != getattr(Network, n)},
         )

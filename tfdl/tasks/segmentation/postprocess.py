@@ -125,6 +125,29 @@ def signatures(
     return {"serving_default": serving_default, "serve_tensor": serve_tensor}
 
 
+def untiled_signatures(
+    infer: Infer, *, tiling: Tiling
+) -> dict[str, Callable[..., Answers]]:
+    """Build what runtimes take that have no loops of growing tensors, and no files.
+
+    Args:
+        infer: as of `signatures`.
+        tiling: only whether the mirror image is answered as well counts: each picture
+            is seen whole.
+
+    Returns:
+        "serve_tensor" as of `signatures`.
+    """
+    spec = tf.TensorSpec([None, None, None, 3], tf.float32, "images")
+
+    @tf.function(input_signature=[spec])
+    def serve_tensor(images: tf.Tensor) -> Answers:
+        average = tiling.average_flipped
+        return {"probabilities": probabilities(infer, images, average_flipped=average)}
+
+    return {"serve_tensor": serve_tensor}
+
+
 def serve(
     model: keras.Model, tiling: Tiling, *, num_classes: int
 ) -> Callable[[tf.Tensor], Answers]:

@@ -9,7 +9,8 @@ from tfdl.data import augment, pipeline
 from tfdl.tasks.segmentation import data
 
 AUGMENTATIONS = ("none", "flips", "photos", "any_way_up", "elastic")
-CROPS = ("random", "rare_classes")
+RARE = "rare_classes"
+CROPS = ("random", RARE)
 _FILL = round(255 * data.GREY)
 _FACTORS = {"photos": (0.5, 2.0), "any_way_up": (0.75, 1.33)}  # of the zoom
 
@@ -19,7 +20,7 @@ def recipe(
     crop: str,
     *,
     image_size: int,
-    frequencies: np.ndarray,
+    frequencies: np.ndarray | None,
     targets: Callable,
 ) -> pipeline.Recipe:
     """Build the recipe of a training.
@@ -35,13 +36,14 @@ def recipe(
             "rare_classes", around a pixel of a class that is drawn more often the rarer
             it is.
         image_size: side of the window, in pixels.
-        frequencies: float64 (classes,), of `data.class_frequencies`.
+        frequencies: float64 (classes,), of `data.class_frequencies`, which
+            "rare_classes" needs.
         targets: uint8 labels (batch, image_size, image_size) -> what the model's losses
             take.
     """
     cut = {
         "random": augment.scaled_crop,
-        "rare_classes": functools.partial(augment.class_crop, frequencies=frequencies),
+        RARE: functools.partial(augment.class_crop, frequencies=frequencies),
     }
     window = functools.partial(
         cut[crop],

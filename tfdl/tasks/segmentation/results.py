@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -117,7 +117,7 @@ def predictions(
     class_names: Sequence[str],
     *,
     on_bad_data: str,
-) -> dict:
+) -> Iterator[dict]:
     """Segment picture files, one file at a time.
 
     Args:
@@ -128,28 +128,20 @@ def predictions(
         on_bad_data: "error" or "skip", for broken pictures.
 
     Returns:
-        "rows", of each picture {"image", the file, "label_map", the name of its map,
-        and each class's share of the pixels}; "label_maps", name -> uint8 (height,
-        width), classes; and "samples", each map in colours, and of the first 32
-        pictures also over the picture, name -> uint8 (height, width, 3).
+        Of each picture "row", {"image", the file, "label_map", the name of its map, and
+        each class's share of the pixels}; "label_maps", its one, name -> uint8 (height,
+        width), classes; and "samples", the map in colours, and of the first 32 pictures
+        also over the picture, name -> uint8 (height, width, 3).
 
     Raises:
-        DataError: a path is missing, there is no picture, or one is broken.
+        DataError: a path is missing, there is no picture, or one is broken; before the
+            first is answered.
     """
     files = scan.usable_files(paths, on_bad_data=on_bad_data)
-    rows, maps, samples = [], {}, {}
-    for number, file in enumerate(files):
-        content = file.read_bytes()
-        packed = answer(tf.constant([content]))["label_map_bytes"][0]
-        label_map = unpacked(packed.numpy())
-        name = f"{number + 1:02d}_{file.stem}"
-        maps[f"classes_{name}"] = label_map
-        rows.append(_row(file, f"classes_{name}.png", label_map, class_names))
-        samples[f"colours_{name}"] = pictures.coloured(label_map)
-        if number < _ANSWERED:
-            image = reading.decode(tf.constant(content)).numpy()
-            samples[f"answer_{name}"] = pictures.answer(image, label_map, class_names)
-    return {"rows": rows, "label_maps": maps, "samples": samples}
+    return (
+        _prediction(number, file, answer, class_names)
+        for number, file in enumerate(files, start=1)
+    )
 
 
 def unpacked(label_map: bytes) -> np.ndarray:
@@ -159,6 +151,22 @@ def unpacked(label_map: bytes) -> np.ndarray:
 
 def _packed(label_map: np.ndarray) -> bytes:
     return tf.io.encode_png(label_map[..., None]).numpy()
+
+
+def _prediction(number: int, file: pathlib.Path, answer, class_names) -> dict:
+    content = file.read_bytes()
+    packed = answer(tf.constant([content]))["label_map_bytes"][0]
+    label_map = unpacked(packed.numpy())
+    name = f"{number:02d}_{file.stem}"
+    samples = {f"colours_{name}": pictures.coloured(label_map)}
+    if number <= _ANSWERED:
+        image = reading.decode(tf.constant(content)).numpy()
+        samples[f"answer_{name}"] = pictures.answer(image, label_map, class_names)
+    return {
+        "row": _row(file, f"classes_{name}.png", label_map, class_names),
+        "label_maps": {f"classes_{name}": label_map},
+        "samples": samples,
+    }
 
 
 def _row(file: pathlib.Path, name: str, label_map, class_names) -> dict:

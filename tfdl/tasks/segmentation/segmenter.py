@@ -1,6 +1,7 @@
 """What is a segmentation network trained for, and which part of it answers?"""
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from typing import Literal
 
@@ -29,24 +30,18 @@ class Goal:
 
     def __post_init__(self):
         losses.named(self.loss)  # refuses what is unknown
-        if self.border_weight < 0:
+        if not 0 <= self.border_weight < math.inf:
             raise errors.UsageError(
                 f"--border-weight must be at least 0. Received {self.border_weight}",
                 "10 is the paper's",
             )
 
-    def targets(self, train: semantic.Source | semantic.Stream) -> Callable:
-        """Say what the losses take, see `targets`.
-
-        Args:
-            train: what is trained on.
-        """
+    @property
+    def targets(self) -> Callable:
+        """The function that makes what the losses take, see `targets`."""
         if not self.border_weight:
             return targets.plain
-        weights = class_weights.named(self.class_weights, train)
-        if weights is None:
-            weights = np.ones(len(train.class_names), np.float32)
-        return targets.with_borders(weights, self.border_weight)
+        return targets.with_borders(self.border_weight)
 
     def objective(self, train: semantic.Source | semantic.Stream) -> "Objective":
         """Say what is made small.
@@ -54,8 +49,6 @@ class Goal:
         Args:
             train: what is trained on.
         """
-        if self.border_weight:  # the targets have weighed the classes
-            return Objective(self.loss)
         return Objective(self.loss, class_weights.named(self.class_weights, train))
 
 

@@ -22,9 +22,9 @@ Answers = Mapping[str, tf.Tensor]
 def task(
     splits: feeding.Splits | None,
     class_names: Sequence[str],
-    *,
     tiling: postprocess.Tiling,
     image_size: int,
+    file_format: str,
 ) -> dict[str, Any]:
     """Say what an export answers, and how that is proved.
 
@@ -33,6 +33,7 @@ def task(
         class_names: one for each class.
         tiling: how large pictures are answered.
         image_size: side of the squares that whole numbers take their ranges from.
+        file_format: "savedmodel"; of others pictures are seen whole, not in tiles.
 
     Returns:
         The arguments of `tfdl.export.writing.write` that know the task.
@@ -43,10 +44,13 @@ def task(
         shown = questions.some_pictures(test, count=_NUM_EXAMPLES)
         seen = questions.some_pictures(train, count=_NUM_CALIBRATION)
         measured = functools.partial(measure, examples=test)
+    build = functools.partial(
+        postprocess.signatures, tiling=tiling, num_classes=len(class_names)
+    )
+    if file_format != "savedmodel":
+        build = functools.partial(postprocess.untiled_signatures, tiling=tiling)
     return {
-        "build": functools.partial(
-            postprocess.signatures, tiling=tiling, num_classes=len(class_names)
-        ),
+        "build": build,
         "labels": class_names,
         "align": aligned,
         "examples": examples(shown, image_size=image_size),

@@ -5,7 +5,10 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from tfdl.data.sources import semantic
 from tfdl.tasks.segmentation import weight_maps
+
+_ALIKE = np.ones(semantic.NUM_VALUES, np.float32)
 
 
 def plain(labels: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -13,13 +16,13 @@ def plain(labels: tf.Tensor) -> dict[str, tf.Tensor]:
     return {"labels": labels}
 
 
-def with_borders(
-    class_weights: np.ndarray, border_weight: float
-) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+def with_borders(border_weight: float) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
     """Build the function that weighs pixels as U-Net does [Ronneberger 2015, eq. 2].
 
+    Deviation: the weight of a class, if there is one, multiplies that of its pixels in
+    the loss, so that losses of overlap can tell the two apart; the paper adds them.
+
     Args:
-        class_weights: float (classes,), w_c; the losses need no others then.
         border_weight: w0, positive.
 
     Returns:
@@ -29,7 +32,7 @@ def with_borders(
 
     def weights(label_map: tf.Tensor) -> tf.Tensor:
         return weight_maps.unet(
-            label_map, class_weights=class_weights, border_weight=border_weight
+            label_map, class_weights=_ALIKE, border_weight=border_weight
         )
 
     def weigh(labels: tf.Tensor) -> dict[str, tf.Tensor]:

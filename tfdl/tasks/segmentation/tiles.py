@@ -91,8 +91,8 @@ def label_maps(
 
     kept = _Kept(largest, tf.float32, [])
     found = _tiled(infer, images, kept, num_classes, tile_size, overlap)
-    # Not before, nor by a cast, which would be moved ahead: where anything but floats is
-    # transposed, oneDNN complains on older processors.
+    # Not before, nor by a cast, which would be moved ahead: oneDNN complains on older
+    # processors where anything but floats is transposed.
     return tf.saturate_cast(found, tf.uint8)
 
 

@@ -29,6 +29,8 @@ DROPPED = ("c4", "c5")  # the end of the contracting path, 3.1, in the authors' 
 # Of the decoder on a backbone, by stride, as in "Segmentation Models": the paper's
 # would outweigh most backbones.
 CHANNELS_BY_STRIDE = {1: 16, 2: 32, 4: 64, 8: 128, 16: 256}
+# With 8 at the end seven of eleven classes of streets were never found.
+LEAST_CHANNELS = 16
 MEAN, STD = (0.5,) * 3, (0.25,) * 3  # of no data set; values are about one
 # Without padding n pixels of the coarsest map come from 16 n + 124 of the picture, and
 # 16 n - 60 of the logits come from them: 572, 28 and 388 in figure 1.
@@ -74,7 +76,7 @@ def unet(
     Deviations from the paper: convolutions pad by default. With "valid" they do not, as
     in the paper; the picture is mirrored at its edges so far that logits answer for all
     of it, in one tile. With a backbone the decoder ends with the picture itself as its
-    finest map, and has the channels of `CHANNELS_BY_STRIDE`.
+    finest map, and has the channels of `CHANNELS_BY_STRIDE`, at least 16.
 
     Args:
         image_shape: (height, width, channels); height and width may be None.
@@ -156,6 +158,7 @@ def _zoo_encoder(backbone, image_shape, weights, width):
         features[level], strides[level] = x, stride
         if stride in CHANNELS_BY_STRIDE:
             channels[level] = blocks.scaled(CHANNELS_BY_STRIDE[stride], width)
+            channels[level] = max(LEAST_CHANNELS, channels[level])
     return Encoder(body.image, features, channels, strides, None)
 
 
