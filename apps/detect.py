@@ -119,7 +119,7 @@ def train(config: Config) -> None:
 
 def evaluate(options: verbs.Evaluate) -> None:
     """Measure the best weights of a run."""
-    config, names, model = session.restore(Config, options.opened(), build)
+    config, names, model = session.restore(Config, options.alone(), build)
     data, infer = read(config, names), inference.compiled(model)
     lines = report.evaluate(
         options,
@@ -133,7 +133,7 @@ def evaluate(options: verbs.Evaluate) -> None:
 
 def predict(options: verbs.PredictObjects) -> None:
     """Find the objects of every picture, in predictions.json and as pictures."""
-    config, names, model = session.restore(Config, options.opened(), build)
+    config, names, model = session.restore(Config, options.alone(), build)
     answer = postprocess.serve(model, config.thresholds)
     found = results.predictions(options.paths, answer, names, **options.choices())
     cli.say(report.objects_found(options.run, **found))
@@ -141,7 +141,7 @@ def predict(options: verbs.PredictObjects) -> None:
 
 def export(options: verbs.Export) -> None:
     """Write the best weights for servers or devices, proved against those in memory."""
-    restore = functools.partial(session.restore, Config, options.opened(), build)
+    restore = functools.partial(session.restore, Config, options.alone(), build)
     config, names, model = restore()
     network, size = options.network(model, restore), model.input_shape[1]
     data = None if options.skip_metric else read(config, names)

@@ -2,7 +2,7 @@
 
     python apps/segment.py check --preset membranes     # before training
     python apps/segment.py train --preset tiny     # drawings; or membranes, streets
-    python apps/segment.py train --data masks:PATH --model deeplabv3plus
+    python apps/segment.py train --data masks:PATH --normalization batch
     python apps/segment.py evaluate --run runs/segment/unet-PATH
     python apps/segment.py predict --run runs/segment/unet-PATH PICTURE FOLDER
     python apps/segment.py export --run runs/segment/unet-PATH
@@ -87,7 +87,7 @@ PRESETS = {
         optimization=optimization(epochs=140, learning_rate=0.006),
         network=Network("resnet18", width=0.5, normalization="batch"),
         ignore=(11,),
-        goal=segmenter.Goal("cross_entropy+dice"),
+        goal=segmenter.Goal("cross_entropy+dice", class_weights="median"),
         augmentation="flips",
     ),
 }
@@ -125,7 +125,7 @@ def train(config: Config) -> None:
 
 def evaluate(options: verbs.Evaluate) -> None:
     """Measure the best weights of a run."""
-    config, names, model = session.restore(Config, options.opened(), build)
+    config, names, model = session.restore(Config, options.alone(), build)
     data, infer = read(config, names), inference.compiled(model)
     lines = report.evaluate(
         options,
@@ -139,7 +139,7 @@ def evaluate(options: verbs.Evaluate) -> None:
 
 def predict(options: verbs.Predict) -> None:
     """Segment every picture: label maps, in colours, and a table of shares."""
-    config, names, model = session.restore(Config, options.opened(), build)
+    config, names, model = session.restore(Config, options.alone(), build)
     answer = postprocess.serve(model, config.tiling, num_classes=len(names))
     bad = options.on_bad_data
     found = results.predictions(options.paths, answer, names, on_bad_data=bad)
@@ -148,7 +148,7 @@ def predict(options: verbs.Predict) -> None:
 
 def export(options: verbs.Export) -> None:
     """Write the best weights for servers or devices, proved against those in memory."""
-    restore = functools.partial(session.restore, Config, options.opened(), build)
+    restore = functools.partial(session.restore, Config, options.alone(), build)
     config, names, model = restore()
     network, size = options.network(model, restore), config.data.image_size
     data = None if options.skip_metric else read(config, names)

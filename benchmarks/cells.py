@@ -207,9 +207,9 @@ def _measured(splits: feeding.Splits, split: str, detect) -> dict[str, float]:
 def table(known: dict[str, dict]) -> list[str]:
     """Write the results as a Markdown table, with the machine they came from."""
     lines = [
-        f"Machine: {tables.machine()}. Of the weights that were best on validation; in "
-        "brackets the 95 % bootstrap interval over pictures. The peer's minutes hold "
-        "no validation.",
+        f"Machine: {tables.machine()}. Of our weights that were best on validation, "
+        "and the peer's last; in brackets the 95 % bootstrap interval over pictures. "
+        "The peer's minutes hold no validation.",
         "",
         "| what | command | validation AP | validation AP50 | test AP | test AP50 | "
         "bar | minutes | epochs |",

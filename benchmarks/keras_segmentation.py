@@ -10,6 +10,7 @@ import keras_cv
 from keras import layers
 
 _RATES = (3, 6, 9)  # for its output stride of 32
+_DROPOUT = 0.5  # after the pyramid
 
 
 def unet(shape: Sequence[int], num_classes: int) -> keras.Model:
@@ -37,6 +38,9 @@ def deeplabv3plus(
 ) -> keras.Model:
     """Build keras-cv's DeepLabv3+ on ResNet-50, its output stride 32.
 
+    Its ResNet has the stride of a stage in the first 1 x 1 convolution, as the paper's,
+    where ours has it in the 3 x 3 one.
+
     Args:
         shape: of the pictures.
         num_classes: of pixels.
@@ -45,7 +49,9 @@ def deeplabv3plus(
     """
     parts = {}
     if published:
-        pyramid = keras_cv.layers.SpatialPyramidPooling(dilation_rates=_RATES)
+        pyramid = keras_cv.layers.SpatialPyramidPooling(
+            dilation_rates=_RATES, dropout=_DROPOUT
+        )
         parts = {
             "spatial_pyramid_pooling": pyramid,
             "segmentation_head": _decoder(num_classes),

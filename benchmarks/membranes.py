@@ -1,6 +1,6 @@
 """Trains segmentation networks on membranes, on streets and on drawings.
 
-    python benchmarks/membranes.py              # all rows, about 2 hours
+    python benchmarks/membranes.py              # all rows, about 2.5 hours
     python benchmarks/membranes.py streets      # the rows whose name has this in it
 
 Needs the data sets `isbi_membrane` and `camvid` in the folder that TFDL_DATA names: 30
@@ -11,7 +11,7 @@ on. All start from random weights. Every row is one `apps/segment.py train` and 
 row of metrics, validation included.
 
 The rows of losses and of upsamplings differ from the first of them by one flag, and
-have as many steps, about five minutes of them.
+have as many steps, five minutes to seven of them.
 """
 
 import dataclasses
@@ -59,7 +59,7 @@ ROWS = (
     Row("drawings", "drawings", ("--preset", "drawings"), "mean IoU 90 %"),
     Row("membranes", "membranes", CELLS, "pixels 92 %, mean IoU 78 %"),
     Row("streets", "streets", ("--preset", "streets"), "mean IoU 38 %"),
-    Row("short", "membranes, five minutes", SHORT),
+    Row("short", "membranes, 40 epochs", SHORT),
     *(
         Row(f"short_{name}", f"the same, `{' '.join(flags)}`", (*SHORT, *flags))
         for name, *flags in LOSSES

@@ -6,9 +6,10 @@
 All train on the same random pictures of 256 x 256 and random label maps in memory, by
 SGD with momentum. Ours is `loop.train` as the app runs it; the peers are plain `fit`
 with their own layers, loss and bfloat16 policy. The control is a second process of the
-peer. DeepLabv3+ has two rows: with the same layers on both sides (keras-cv's takes the
-paper's decoder as its `segmentation_head`, and ours an output stride of 32, the only
-one of keras-cv's), and each as its library gives it, where ours does more for a
+peer. DeepLabv3+ has two rows. In the one both have the same layers: keras-cv's takes
+the paper's decoder as its `segmentation_head`, and ours the only output stride of
+keras-cv's, 32; its ResNet has the strides one convolution earlier, so that it does a
+little less. In the other each is as its library gives it, and ours does far more for a
 picture. Rows of bfloat16 are left out where the processor has no instructions for it.
 """
 
@@ -133,7 +134,11 @@ def measure(row: Row) -> dict:
     came = contest.run(commands, rounds=ROUNDS)
     ours, peer = came["ours"], came["peer"]
     network = NETWORKS[row.network]
-    made = [make(network.shape, network.num_classes) for make in _makers(network)]
+    makers = (network.ours, network.peer)
+    made = [make(network.shape, network.num_classes) for make in makers]
+    counts = [model.count_params() for model in made]
+    if row.bar and counts[0] != counts[1]:
+        raise ValueError(f"{row.name}: {counts} parameters")
     return {
         "ours": ours.rate,
         "peer": peer.rate,
@@ -142,7 +147,7 @@ def measure(row: Row) -> dict:
         "control": came["control"].times(peer),
         "control_spread": came["control"].spread(peer),
         "megabytes": [ours.megabytes, peer.megabytes],
-        "parameters": [model.count_params() for model in made],
+        "parameters": counts,
         "multiply_adds": [
             cost.total(cost.of_layers(model)).multiply_adds for model in made
         ],
@@ -162,10 +167,6 @@ def contend(kind: str, name: str) -> None:
         precision=row.precision,
     )
     (_train_ours if kind == "ours" else _train_peer)(network, work)
-
-
-def _makers(network: Network):
-    return network.ours, network.peer
 
 
 def _examples(work: trainings.Work) -> tuple[np.ndarray, np.ndarray]:

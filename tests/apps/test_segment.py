@@ -212,6 +212,13 @@ def test_a_bad_label_map_is_named(run_app, tmp_path, capsys, label_map, said):
     assert remedy.startswith("remedy:")
 
 
+def test_members_are_refused_before_anything_is_written(run_app, tmp_path, capsys):
+    how = ("--run", tmp_path / "joined", "--members", tmp_path)
+    assert run_app("evaluate", *how) == 2
+    assert "error: --members" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.slow
 def test_check_finds_nothing_wrong_with_drawings(run_app, tmp_path):
     run = tmp_path / "run"

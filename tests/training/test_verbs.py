@@ -20,6 +20,7 @@ def test_a_human_error_that_is_no_share_is_refused(value):
     ("values", "flag"),
     [
         ({"quantization": "int8"}, "--quantization int8"),
+        ({"base": pathlib.Path(__file__)}, "--base"),
         ({"format": "onnx", "quantization": "float16"}, "--quantization float16"),
         ({"format": "tflite", "precision": "bfloat16"}, "--precision bfloat16"),
         ({"format": "onnx", "precision": "bfloat16"}, "--precision bfloat16"),

@@ -36,6 +36,19 @@ class _OfRun:
         ensembles.gather(self.run, self.members)
         return self.run
 
+    def alone(self) -> pathlib.Path:
+        """Return the folder of the run of an app whose answers are not averaged.
+
+        Raises:
+            UsageError: members are named.
+        """
+        if self.members:
+            raise errors.UsageError(
+                "--members averages the answers of classifiers alone",
+                "name one of the members with --run",
+            )
+        return self.run
+
 
 @dataclasses.dataclass(frozen=True)
 class Evaluate(_OfRun):
@@ -107,6 +120,8 @@ class Export(_OfRun):
     """Show the traceback of an error."""
 
     def __post_init__(self):
+        if self.base.is_file():
+            raise errors.UsageError(f"--base {self.base} is a file", "name a folder")
         if self.quantization != "none" and self.format != "tflite":
             raise errors.UsageError(
                 f"--quantization {self.quantization} is of --format tflite. Received "

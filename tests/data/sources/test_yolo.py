@@ -125,6 +125,15 @@ def test_a_picture_that_cannot_be_read_has_no_objects(lay_out, root):
     assert line.endswith("b.png cannot be read")
 
 
+def test_labels_without_a_picture_are_told(lay_out):
+    root = lay_out("a", "1 0.5 0.5 1 1")
+    (root / "labels" / "b.txt").touch()
+    lines = []
+    yolo.read(root, warn=lines.append)
+    stray = root / "labels" / "b.txt"
+    assert lines == [f"left out 1 label files without a picture: {stray}, ..."]
+
+
 def test_a_notice_is_a_warning_by_default(lay_out, root):
     lay_out("a", "0 0.5 0.5 1 1")
     (root / "data.yaml").write_text(YAML.replace("}", ", download: x.zip}"))

@@ -8,7 +8,7 @@ is the outline of the object, `class x1 y1 x2 y2 ...`.
 import math
 import pathlib
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 import yaml
@@ -33,22 +33,27 @@ def read(
 
     Args:
         path: data.yaml, or a folder, see `yolo_layout.find`.
-        warn: takes a line about what data.yaml asks for and does not get.
+        warn: takes a line about what data.yaml asks for and does not get, and about
+            label files without a picture.
 
     Raises:
         DataError: there is no data set, data.yaml is not plain YAML or leaves its
             folder, or none of the pictures of a split has labels.
     """
     layout = yolo_layout.find(path, warn=warn)
-    splits = {}
+    splits, known_labels = {}, set()
     for split, pictures in layout.pictures.items():
         labels = [layout.label_file(picture) for picture in pictures]
         _refuse_unlabelled(split, labels)
+        known_labels.update(labels)
         sizes = upright.sizes(pictures)
         splits[split] = [
             _picture(*known, num_classes=len(layout.class_names))
             for known in zip(pictures, labels, sizes, strict=True)
         ]
+    unused = _without_picture(known_labels)
+    if unused:
+        warn(f"left out {len(unused)} label files without a picture: {unused[0]}, ...")
     return annotated.Annotations(class_names=layout.class_names, splits=splits)
 
 
@@ -184,6 +189,13 @@ def _read_lines(path: pathlib.Path) -> list[tuple[int, str]]:
         ) from error
     lines = enumerate(text.splitlines(), start=1)
     return [(number, line) for number, line in lines if line.strip()]
+
+
+def _without_picture(labels: Collection[pathlib.Path]) -> list[pathlib.Path]:
+    """Find further label files in the folders of those that have a picture."""
+    folders = {file.parent for file in labels if "labels" in file.parts}
+    found = {file for folder in folders for file in folder.glob("*.txt")}
+    return sorted(found - {*labels})
 
 
 def _refuse_unlabelled(split: str, labels: Sequence[pathlib.Path]) -> None:

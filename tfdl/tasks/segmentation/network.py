@@ -26,9 +26,9 @@ class Network:
     padding: str = PUBLISHED
     """Of unet: same, or valid as in the paper."""
     auxiliary: bool = False
-    """Of unet: training scores coarser maps as well; deeplabv3 always does."""
+    """Of unet: training scores coarser maps as well."""
     output_stride: int = 0
-    """Of deeplabv3 and deeplabv3plus: 8, 16 or 32; 0 is the published."""
+    """Of deeplabv3, deeplabv3plus and fcn_resnet50: 8, 16 or 32; 0 is the published."""
     separable: bool = False
     """Of deeplabv3plus: each channel is convolved by itself first, as in the paper."""
 
