@@ -78,7 +78,7 @@ PRESETS = {
     ),
     "membranes": Config(
         data=flags.Pictures("masks:isbi_membrane", 256, batch_size=4),
-        optimization=optimization(epochs=300),
+        optimization=optimization(epochs=130),
         network=Network(width=0.25, normalization="batch"),
         augmentation="elastic",
     ),

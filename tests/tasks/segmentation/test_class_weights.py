@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 from sklearn.utils import class_weight
@@ -24,9 +26,21 @@ def test_median_frequencies_are_hand_computed():
     assert weights.dtype == np.float32
 
 
+def test_logarithmic_frequencies_are_hand_computed():
+    """1 / ln 1.62 and 1 / ln 1.42, over their mean by pixels."""
+    weights = class_weights.logarithmic_frequency([600, 400, 0])
+    first, second = 1 / math.log(1.62), 1 / math.log(1.42)
+    expected = np.array([first, second, 0]) / (0.6 * first + 0.4 * second)
+    np.testing.assert_allclose(weights, expected, rtol=1e-6)
+    rare, common = class_weights.logarithmic_frequency([1, 199_999])
+    assert rare / common == pytest.approx(math.log(2.02) / math.log(1.020005), rel=1e-4)
+    assert weights.dtype == np.float32
+
+
 def test_weights_of_one_class_are_one():
     np.testing.assert_array_equal(class_weights.inverse_frequency([7]), [1])
     np.testing.assert_array_equal(class_weights.median_frequency([7], [9]), [1])
+    np.testing.assert_array_equal(class_weights.logarithmic_frequency([7]), [1])
 
 
 def test_large_counts_do_not_overflow():
@@ -41,6 +55,8 @@ def test_no_pixels_are_refused(pixels):
         class_weights.inverse_frequency(pixels)
     with pytest.raises(errors.UsageError, match="at least one pixel"):
         class_weights.median_frequency(pixels, pixels)
+    with pytest.raises(errors.UsageError, match="at least one pixel"):
+        class_weights.logarithmic_frequency(pixels)
 
 
 def test_a_flag_names_the_weights_of_a_data_set(split):
@@ -55,4 +71,8 @@ def test_a_flag_names_the_weights_of_a_data_set(split):
     middle = (ground + thing) / 2
     np.testing.assert_allclose(
         class_weights.named("median", split), [middle / ground, middle / thing]
+    )
+    np.testing.assert_array_equal(
+        class_weights.named("logarithmic", split),
+        class_weights.logarithmic_frequency([ground, thing]),
     )

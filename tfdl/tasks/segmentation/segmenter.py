@@ -23,7 +23,7 @@ class Goal:
 
     loss: str = "cross_entropy"
     """cross_entropy, focal, dice, tversky, jaccard, lovasz; several are joined by +."""
-    class_weights: Literal["none", "inverse", "median"] = "none"
+    class_weights: Literal["none", "inverse", "median", "logarithmic"] = "none"
     """Weigh classes by their rarity among the training pixels."""
     border_weight: float = 0.0
     """Weigh gaps between cells, U-Net's w0; 10 in the paper, 0 is none."""
