@@ -115,11 +115,15 @@ def test_the_export_equals_the_network_in_memory(app, trained, mode, size):
     np.testing.assert_array_equal(label_map[is_sure], expected[0].argmax(-1)[is_sure])
 
 
-@pytest.mark.parametrize("kind", ["onnx", "tflite"])
-def test_files_for_other_runtimes_see_pictures_whole(run_app, trained, tmp_path, kind):
+def test_onnx_sees_pictures_whole_and_tflite_is_refused(
+    run_app, trained, tmp_path, capsys
+):
     run, _ = trained
-    assert run_app("export", "--run", run, "--base", tmp_path, "--format", kind) == 0
-    report = json.loads((tmp_path / "run" / f"run.{kind}.json").read_text())
+    how = ("export", "--run", run, "--base", tmp_path, "--format")
+    assert run_app(*how, "tflite") == 2
+    assert "error: --format tflite" in capsys.readouterr().err
+    assert run_app(*how, "onnx") == 0
+    report = json.loads((tmp_path / "run" / "run.onnx.json").read_text())
     metrics = report["metrics"]
     served, expected = metrics["served"], metrics["in_memory"]
     assert abs(served["mean_iou"] - expected["mean_iou"]) <= 1e-4

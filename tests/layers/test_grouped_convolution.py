@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tfdl.layers import grouped_convolution
+from tfdl.training import precision
 
 IMAGES = np.random.default_rng(0).normal(size=(2, 9, 8, 6)).astype("float32")
 
@@ -53,6 +54,9 @@ def test_each_group_is_a_convolution_of_its_own():
         )
 
 
+@pytest.mark.skipif(
+    not precision.has_bfloat16(), reason="no gradient on this processor in bfloat16"
+)
 def test_in_bfloat16_it_trains_and_saves(tmp_path):
     keras.config.set_dtype_policy("mixed_bfloat16")
     inputs = keras.Input((9, 8, 6))

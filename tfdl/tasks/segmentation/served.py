@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfdl import errors
 from tfdl.data import questions
 from tfdl.data.sources import semantic
 from tfdl.tasks.segmentation import data, feeding, metrics, postprocess, results
@@ -33,11 +34,21 @@ def task(
         class_names: one for each class.
         tiling: how large pictures are answered.
         image_size: side of the squares that whole numbers take their ranges from.
-        file_format: "savedmodel"; of others pictures are seen whole, not in tiles.
+        file_format: "savedmodel", or "onnx", of which pictures are seen whole, not in
+            tiles.
 
     Returns:
         The arguments of `tfdl.export.writing.write` that know the task.
+
+    Raises:
+        UsageError: TensorFlow Lite is asked for, whose converter fails on networks for
+            pictures of any size.
     """
+    if file_format == "tflite":
+        raise errors.UsageError(
+            "--format tflite has no networks for pictures of any size",
+            "write --format onnx, or a SavedModel",
+        )
     shown, seen, measured = questions.noise(), [], None
     if splits:
         test, train = splits.sources["test"], splits.sources["train"]
@@ -47,7 +58,7 @@ def task(
     build = functools.partial(
         postprocess.signatures, tiling=tiling, num_classes=len(class_names)
     )
-    if file_format != "savedmodel":
+    if file_format == "onnx":
         build = functools.partial(postprocess.untiled_signatures, tiling=tiling)
     return {
         "build": build,
