@@ -281,6 +281,7 @@ def test_a_picture_of_train_in_test_is_a_leak(run_app, tmp_path, capsys):
     assert "in two splits" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_multi_label_pictures_are_trained_and_measured(run_app, tmp_path):
     flags = ["--preset", "tiny", "--multi-label", "--run", tmp_path / "run"]
     assert run_app("train", *flags, "--cache-dir", tmp_path / "cache") == 0
@@ -289,6 +290,7 @@ def test_multi_label_pictures_are_trained_and_measured(run_app, tmp_path):
     assert {"label_accuracy", "mean_average_precision"} <= metrics.keys()
 
 
+@pytest.mark.slow
 def test_fine_tuning_starts_from_the_weights_of_another_run(run_app, trained, tmp_path):
     run, _, cache = trained
     flags = ["--preset", "tiny", "--cache-dir", cache, "--run", tmp_path / "tuned"]
@@ -297,6 +299,7 @@ def test_fine_tuning_starts_from_the_weights_of_another_run(run_app, trained, tm
     assert run_app("evaluate", "--run", tmp_path / "tuned") == 0
 
 
+@pytest.mark.slow
 def test_snapshots_of_cycles_become_one_model(run_app, trained, tmp_path):
     flags = ["--preset", "tiny", "--cache-dir", trained[2], "--run", tmp_path / "run"]
     assert run_app("train", *flags, "--cycles", 2, "--warmup-epochs", 0) == 0
@@ -328,6 +331,7 @@ def _probabilities(folder, images):
     return answer(images=tf.constant(images))["probabilities"].numpy()
 
 
+@pytest.mark.slow
 def test_auxiliary_classifiers_are_trained_and_left(run_app, trained, tmp_path):
     flags = ["--preset", "tiny", "--cache-dir", trained[2], "--run", tmp_path / "run"]
     flags += ["--model", "googlenet", "--auxiliary", "--width", 0.125]

@@ -70,6 +70,7 @@ DEEP = (  # over seven seconds each on two cores
     *("googlenet_bn", "inception_v3", "xception", "resnet50_v1", "resnet50_v2"),
     *("resnext50_32x4d", "wide_resnet50_2", "fractalnet", "densenet121"),
     *("darknet53", "cspdarknet", "resnet50", "densenet_40_12", "efficientnet_b0"),
+    *("mobilenet_v1", "mobilenet_v2", "googlenet", "wrn_16_4", "fractional_cifar"),
 )
 EACH = [
     pytest.param(name, marks=[pytest.mark.slow] if name in DEEP else [])

@@ -42,6 +42,7 @@ def _cross_entropy(logits, targets):
     return float(np.mean(log_sums - (logits * targets).sum(axis=-1)))
 
 
+@pytest.mark.slow
 def test_training_moves_every_classifier_and_measures_the_logits(batch):
     model = network()
     model = classifier.Objective().compile(model, keras.optimizers.Adam(2e-3))

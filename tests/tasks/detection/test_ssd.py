@@ -136,6 +136,7 @@ def test_five_hundred_objects(small):
     assert all(np.isfinite(part).all() for part in found.values())
 
 
+@pytest.mark.slow
 def test_targets_of_a_pipeline_train_in_bfloat16():
     keras.config.set_dtype_policy("mixed_bfloat16")
     made = ssd.ssd300((SIDE, SIDE, 3), CLASSES, width=0.125)
