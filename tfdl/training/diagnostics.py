@@ -22,8 +22,8 @@ _START_TOLERANCE = 0.05  # of the loss in theory
 _OVERFITTED = 0.1  # of the way from the least to the first loss
 _OVERFIT_EXAMPLES, _OVERFIT_STEPS = 16, 400
 _BLIND_STEPS = (25, 50, 100, 200, 400, 800)
-_HELD_OUT_BATCHES = 10
-_SURE, _LIKELY = 3.0, 1.5  # standard errors
+_HELD_OUT_EXAMPLES = 128
+_SURE, _LIKELY = 3.0, 2.5  # standard errors, the best of several looks being taken
 _TIMED_SECONDS = 2.0
 
 Pictures = dict[str, np.ndarray]
@@ -184,18 +184,17 @@ def _overfits(trial: trials.Trial, batch, rate: float, least_loss):
 
 def _needs_its_input(trial: trials.Trial, set_up: SetUp, rate: float) -> Finding:
     """Compare with the same model trained on one and the same picture."""
-    size = min(_HELD_OUT_BATCHES, set_up.held_out.epoch_steps)
-    held_out = list(set_up.held_out.batches(range(size)))
+    held_out = _examples(set_up.held_out)
     trial.reset()
     batches = set_up.feed.batches(range(_BLIND_STEPS[1])).map(_blinded)
     trial.train(batches, rate, _BLIND_STEPS[1])
-    blind = np.asarray([trial.loss(_blinded(*b), training=False) for b in held_out])
+    blind = np.asarray([trial.loss(_blinded(*e), training=False) for e in held_out])
     trial.reset()
-    done, best = 0, np.full(size, np.inf)
+    done, best = 0, np.full(len(held_out), np.inf)
     for steps in _BLIND_STEPS:
         trial.train(set_up.feed.batches(range(done, steps)), rate, steps - done)
         done = steps
-        losses = np.asarray([trial.loss(b, training=False) for b in held_out])
+        losses = np.asarray([trial.loss(e, training=False) for e in held_out])
         best = min(best, losses, key=np.mean)  # later, few examples are known by heart
         gain = _gain(best, blind)
         if gain > _SURE:
@@ -218,8 +217,18 @@ def _needs_its_input(trial: trials.Trial, set_up: SetUp, rate: float) -> Finding
     )
 
 
+def _examples(feed: Feed) -> list:
+    """Take a feed's first examples, each as a batch of one, to tell how they differ."""
+    size = -(-_HELD_OUT_EXAMPLES // feed.batch_size)
+    return [
+        tf.nest.map_structure(lambda tensor, n=n: tensor[n : n + 1], batch)
+        for batch in feed.batches(range(min(size, feed.epoch_steps)))
+        for n in range(len(tf.nest.flatten(batch)[0]))
+    ]
+
+
 def _gain(losses: np.ndarray, others: np.ndarray) -> float:
-    """Count the standard errors by which losses of batches are less than others."""
+    """Count the standard errors by which losses of examples are less than others."""
     if not np.isfinite(losses).all():
         return -np.inf
     gains = others - losses
