@@ -19,30 +19,37 @@ COMMON = (
     *("--image-size", "64", "--batch-size", "16", "--clip-norm", "10"),
     *("--save-every", "3", "--steps-per-execution", "2"),
 )
-FLAGS = {
+# Windows around rare pixels of deformed pictures, averages.
+DEFORMED = (
+    *("--width", "0.125", "--augmentation", "elastic", "--crop", "rare_classes"),
+    *("--loss", "cross_entropy+dice", "--class-weights", "inverse"),
+    *("--normalization", "batch", "--average", "0.9"),
+)
+# The app and its flags, by what is trained.
+CASES = {
     # Mosaic and MixUp in the first two epochs.
-    "detect": (
+    "yolo": (
+        "detect",
         *("--width", "0.25", "--augmentation", "photos"),
         *("--mix", "mosaic_mixup", "--plain-epochs", "1"),
     ),
-    # Windows around rare pixels of deformed pictures, averages, and several heads.
-    "segment": (
-        *("--width", "0.125", "--augmentation", "elastic", "--crop", "rare_classes"),
-        *("--loss", "cross_entropy+dice", "--class-weights", "inverse"),
-        *("--normalization", "batch", "--auxiliary", "--average", "0.9"),
-    ),
+    # Several heads, and units that are dropped.
+    "unet": ("segment", *DEFORMED, "--auxiliary"),
+    "segnet": ("segment", *DEFORMED, "--model", "segnet"),
 }
 STEPS = 24
 # Which cell learns which object is a choice: after some steps, the last digits of the
 # predictions decide on one, and two ways of adding up the same numbers part.
 COMPARED = 8
+over_killed = pytest.mark.parametrize("case", ["yolo", "unet"], indirect=True)
 # U-Net drops units, which are others on each replica.
-over_comparable = pytest.mark.parametrize("app", ["detect"], indirect=True)
+over_comparable = pytest.mark.parametrize("case", ["yolo", "segnet"], indirect=True)
 TIMEOUT_SECONDS = 300
 
 
-def command(run, cache, moment, *, app, strategy="one_device", devices=1):
-    flags = ["train", *COMMON, *FLAGS[app], "--strategy", strategy]
+def command(run, cache, moment, *, case, strategy="one_device", devices=1):
+    app, *own = CASES[case]
+    flags = ["train", *COMMON, *own, "--strategy", strategy]
     folders = ["--run", str(run), "--cache-dir", str(cache)]
     script = str(APPS / f"{app}.py")
     launch = [sys.executable, str(HERE / "launch.py"), script, str(devices), moment]
@@ -68,8 +75,8 @@ def losses(run: pathlib.Path) -> list[float]:
     return [float.fromhex(row.split(",")[1]) for row in rows]
 
 
-@pytest.fixture(scope="module", params=FLAGS)
-def app(request):
+@pytest.fixture(scope="module", params=CASES)
+def case(request):
     return request.param
 
 
@@ -79,23 +86,24 @@ def cache(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory, app, cache):
+def whole(tmp_path_factory, case, cache):
     run = tmp_path_factory.mktemp("runs") / "whole"
-    done = launch(run, cache, "never", app=app)
+    done = launch(run, cache, "never", case=case)
     assert done.returncode == 0, done.stderr
     return run
 
 
-def test_a_killed_run_repeats_the_uninterrupted_one(app, whole, cache, tmp_path):
+@over_killed
+def test_a_killed_run_repeats_the_uninterrupted_one(case, whole, cache, tmp_path):
     moments = [
         "save:9",  # during a save, before any other
         "validation:1",  # of the second epoch, the last that mixes pictures
         "step:20",  # of the last epoch
     ]
     for moment in moments:
-        killed = launch(tmp_path / "killed", cache, moment, app=app)
+        killed = launch(tmp_path / "killed", cache, moment, case=case)
         assert killed.returncode == -9, f"{moment}: {killed.stderr}"
-    last = launch(tmp_path / "killed", cache, "never", app=app)
+    last = launch(tmp_path / "killed", cache, "never", case=case)
     assert last.returncode == 0, last.stderr
     assert tables(tmp_path / "killed") == tables(whole)
     assert len(losses(whole)) == STEPS
@@ -104,9 +112,9 @@ def test_a_killed_run_repeats_the_uninterrupted_one(app, whole, cache, tmp_path)
 
 
 @over_comparable
-def test_two_replicas_train_as_one_device_does(app, whole, cache, tmp_path):
+def test_two_replicas_train_as_one_device_does(case, whole, cache, tmp_path):
     done = launch(
-        *(tmp_path / "run", cache, "never"), app=app, strategy="mirrored", devices=2
+        *(tmp_path / "run", cache, "never"), case=case, strategy="mirrored", devices=2
     )
     assert done.returncode == 0, done.stderr
     found, expected = losses(tmp_path / "run"), losses(whole)
@@ -115,13 +123,13 @@ def test_two_replicas_train_as_one_device_does(app, whole, cache, tmp_path):
 
 
 @over_comparable
-def test_two_workers_train_as_one_device_does(app, whole, cache, tmp_path):
+def test_two_workers_train_as_one_device_does(case, whole, cache, tmp_path):
     with socket.socket() as first, socket.socket() as second:
         for each in (first, second):
             each.bind(("localhost", 0))
         ports = [each.getsockname()[1] for each in (first, second)]
     cluster = {"worker": [f"localhost:{port}" for port in ports]}
-    options = {"app": app, "strategy": "multi_worker"}
+    options = {"case": case, "strategy": "multi_worker"}
     arguments = command(tmp_path / "run", cache, "never", **options)
     processes = [
         subprocess.Popen(

@@ -104,6 +104,7 @@ def trained(request):
         keras.optimizers.Adam(FAMILIES[name].learning_rate, global_clipnorm=1.0),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
+    model.optimizer.build(model.trainable_variables)  # else `fit` traces twice
     images, labels = _images(name), np.arange(NUM_PICTURES)
     losses = []
     while len(losses) < MOST_STEPS and not _is_learned(losses):

@@ -46,6 +46,7 @@ def _cross_entropy(logits, targets):
 def test_training_moves_every_classifier_and_measures_the_logits(batch):
     model = network()
     model = classifier.Objective().compile(model, keras.optimizers.Adam(2e-3))
+    model.optimizer.build(model.trainable_variables)
     before = [np.array(weights) for weights in model.trainable_variables]
     loss_before, accuracy = model.evaluate(*batch, verbose=0)
     assert accuracy in np.arange(9) / 8

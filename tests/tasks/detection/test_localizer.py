@@ -193,6 +193,7 @@ def test_eight_pictures_are_overfitted():
     targets = made.targets({"boxes": boxes, "labels": labels, "weights": weights})
     rate = keras.optimizers.schedules.CosineDecay(0.003, steps)
     model = made.compile(keras.optimizers.Adam(rate))
+    model.optimizer.build(model.trainable_variables)
     for _ in range(steps):
         model.train_on_batch(images, targets)
     answers = {

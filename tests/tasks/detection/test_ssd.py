@@ -148,6 +148,7 @@ def test_targets_of_a_pipeline_train_in_bfloat16():
     rounded = tf.cast(tf.cast(raw, tf.bfloat16), tf.float32)
     assert np.any(raw != rounded)  # the outputs themselves are in float32
     model = made.compile(keras.optimizers.Adam(1e-3))
+    model.optimizer.build(model.trainable_variables)
     history = model.fit(data, shuffle=False, verbose=0).history
     assert np.isfinite(history["loss"]).all()
 
@@ -197,6 +198,7 @@ def test_four_pictures_are_learned_by_heart(backbone):
     images, objects = drawings()
     targets = made.targets(objects)
     model = made.compile(keras.optimizers.Adam(1e-3))
+    model.optimizer.build(model.trainable_variables)
     data = tf.data.Dataset.from_tensors((images, targets)).repeat(200)
     model.fit(data, shuffle=False, verbose=0)
     found = nms.suppress(

@@ -151,6 +151,7 @@ def test_four_pictures_are_learnt_by_heart():
     targets = detector.targets(objects)
     assert tf.reduce_sum(targets["weights"]) == tf.reduce_sum(objects["weights"])
     model = detector.compile(keras.optimizers.Adam(2e-3))
+    model.optimizer.build(model.trainable_variables)
     for _ in range(100):
         model.train_on_batch(images, targets)
     outputs = detector.decode(detector.network(images, training=False))

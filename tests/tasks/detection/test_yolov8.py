@@ -224,6 +224,7 @@ def test_four_pictures_are_learned_by_heart():
     detector = yolov8.detector((128, 128, 3), num_classes, variant="s", width=0.25)
     optimizer = keras.optimizers.Adam(1e-2)
     model = detector.compile(optimizer)
+    optimizer.build(model.trainable_variables)
     targets = detector.targets(objects)
     for step in range(200):
         if step == 140:
