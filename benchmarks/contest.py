@@ -16,7 +16,6 @@ import signal
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 
 
@@ -66,6 +65,35 @@ class Result:
 
     def _ratios(self, other: "Result") -> list[float]:
         return [a / b for a, b in zip(self.rates, other.rates, strict=True)]
+
+
+def against_peer(program: str, row: str, *, rounds: int) -> dict:
+    """Let ours and two of the peer take turns; the second of them is the control.
+
+    Args:
+        program: started as `program --contender ours|peer row`.
+        row: what the program calls this comparison.
+        rounds: turns of each that count.
+
+    Returns:
+        The rates "ours" and "peer", their "ratio" with the "spread" of the rounds, the
+        "control" with "control_spread", and the "megabytes" of ours and the peer.
+    """
+    sides = {"ours": "ours", "peer": "peer", "control": "peer"}
+    came = run(
+        {name: [program, "--contender", side, row] for name, side in sides.items()},
+        rounds=rounds,
+    )
+    ours, peer, control = came["ours"], came["peer"], came["control"]
+    return {
+        "ours": ours.rate,
+        "peer": peer.rate,
+        "ratio": ours.times(peer),
+        "spread": ours.spread(peer),
+        "control": control.times(peer),
+        "control_spread": control.spread(peer),
+        "megabytes": [ours.megabytes, peer.megabytes],
+    }
 
 
 def run(
@@ -123,19 +151,6 @@ def _answer(name: str, process: subprocess.Popen) -> str:
     if not line:
         raise RuntimeError(f"{name} failed: {process.args}")
     return line
-
-
-def _let_settle(process: int) -> None:
-    """Wait until a process does nothing: it may still fill its buffers."""
-    ticks, before = _cpu_ticks(process), -1
-    while ticks > before + 1:
-        time.sleep(0.1)
-        ticks, before = _cpu_ticks(process), ticks
-
-
-def _cpu_ticks(process: int) -> int:
-    stat = pathlib.Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return int(stat[11]) + int(stat[12])  # of user and system
 
 
 def _peak_megabytes(process: int) -> float:

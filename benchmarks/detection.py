@@ -95,32 +95,13 @@ def main(names: list[str]) -> None:
     for row in ROWS:
         is_asked = not names or any(name in row.name for name in names)
         if is_asked and row.precision in kinds:
-            results[row.name] = measure(row)
+            results[row.name] = contest.against_peer(__file__, row.name, rounds=ROUNDS)
             file.write_text(json.dumps(results, indent=2))
     if not names or PARTS in names:
         results[PARTS] = {kind: parts(kind) for kind in kinds}
         results["pipeline"] = pipeline_rate()
         file.write_text(json.dumps(results, indent=2))
     tables.write("detection", table(results))
-
-
-def measure(row: Row) -> dict:
-    """Let ours and two of the peer take turns -> what the table says."""
-    commands = {
-        name: [__file__, "--contender", kind, row.name]
-        for name, kind in (("ours", "ours"), ("peer", "peer"), ("control", "peer"))
-    }
-    came = contest.run(commands, rounds=ROUNDS)
-    ours, peer = came["ours"], came["peer"]
-    return {
-        "ours": ours.rate,
-        "peer": peer.rate,
-        "ratio": ours.times(peer),
-        "spread": ours.spread(peer),
-        "control": came["control"].times(peer),
-        "control_spread": came["control"].spread(peer),
-        "megabytes": [ours.megabytes, peer.megabytes],
-    }
 
 
 def contend(kind: str, name: str) -> None:

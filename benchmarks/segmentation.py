@@ -126,13 +126,11 @@ def main(names: list[str]) -> None:
 
 
 def measure(row: Row) -> dict:
-    """Let ours and two of the peer take turns -> what the table says."""
-    commands = {
-        name: [__file__, "--contender", kind, row.name]
-        for name, kind in (("ours", "ours"), ("peer", "peer"), ("control", "peer"))
-    }
-    came = contest.run(commands, rounds=ROUNDS)
-    ours, peer = came["ours"], came["peer"]
+    """Compare the two networks of a row, and their speeds -> what the table says.
+
+    Raises:
+        ValueError: the row has a bar, and the networks have not equal parameters.
+    """
     network = NETWORKS[row.network]
     makers = (network.ours, network.peer)
     made = [make(network.shape, network.num_classes) for make in makers]
@@ -140,13 +138,7 @@ def measure(row: Row) -> dict:
     if row.bar and counts[0] != counts[1]:
         raise ValueError(f"{row.name}: {counts} parameters")
     return {
-        "ours": ours.rate,
-        "peer": peer.rate,
-        "ratio": ours.times(peer),
-        "spread": ours.spread(peer),
-        "control": came["control"].times(peer),
-        "control_spread": came["control"].spread(peer),
-        "megabytes": [ours.megabytes, peer.megabytes],
+        **contest.against_peer(__file__, row.name, rounds=ROUNDS),
         "parameters": counts,
         "multiply_adds": [
             cost.total(cost.of_layers(model)).multiply_adds for model in made

@@ -80,28 +80,9 @@ def main(names: list[str]) -> None:
     results = json.loads(file.read_text()) if file.exists() else {}
     for row in ROWS:
         if not names or any(name in row.name for name in names):
-            results[row.name] = measure(row)
+            results[row.name] = contest.against_peer(__file__, row.name, rounds=ROUNDS)
             file.write_text(json.dumps(results, indent=2))
     tables.write("train_step", table(results))
-
-
-def measure(row: Row) -> dict:
-    """Let ours and two of the peer take turns -> what the table says."""
-    commands = {
-        name: [__file__, "--contender", kind, row.name]
-        for name, kind in (("ours", "ours"), ("fit", "fit"), ("control", "fit"))
-    }
-    came = contest.run(commands, rounds=ROUNDS)
-    ours, fit = came["ours"], came["fit"]
-    return {
-        "ours": ours.rate,
-        "fit": fit.rate,
-        "ratio": ours.times(fit),
-        "spread": ours.spread(fit),
-        "control": came["control"].times(fit),
-        "control_spread": came["control"].spread(fit),
-        "megabytes": [ours.megabytes, fit.megabytes],
-    }
 
 
 def table(results: dict[str, dict]) -> list[str]:
@@ -125,7 +106,7 @@ def table(results: dict[str, dict]) -> list[str]:
                 str(row.batch_size),
                 row.precision,
                 f"{found['ours']:.0f}",
-                f"{found['fit']:.0f}",
+                f"{found['peer']:.0f}",
                 f"**{found['ratio']:.2f}** [{found['spread']}]",
                 str(row.bar or "-"),
                 f"{found['control']:.2f} [{found['control_spread']}]",
