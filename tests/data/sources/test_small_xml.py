@@ -25,8 +25,8 @@ HOSTILE = {
     "a token of 100 MB": ("<a>" + "x" * 100_000_000 + "</a>", "more than 2000000"),
     "a token of 2 MB": ("<a>" + "x" * 1_900_000, "no element found"),
     "a name of 2 MB": ("<" + "x" * 1_900_000, "unclosed token"),
-    "depth": ("<a>" * 100_000 + "</a>" * 100_000, "nested more than 20 deep"),
-    "elements": ("<a>" + "<b/>" * 200_000 + "</a>", "more than 100000 elements"),
+    "depth": ("<a>" * 60_000 + "</a>" * 60_000, "nested more than 20 deep"),
+    "elements": ("<a>" + "<b/>" * 200_000 + "</a>", "more than 140000 tags"),
     "attributes": (
         "<a " + " ".join(f'a{n}=""' for n in range(180_000)) + "><b></a>",
         "more than 10000 attributes",
