@@ -46,7 +46,7 @@ def ranking(truth, answers):
 
 def by_hand(*, right, ignored=(), num_found, num_objects):
     """Rank the detections of one class at one threshold."""
-    return average_precision.Ranking(
+    return average_precision.rank(
         labels=np.zeros(num_found, np.int64),
         pictures=np.zeros(num_found, np.int64),
         right=[np.array(right, np.int64)],

@@ -18,24 +18,41 @@ _TAIL = 0.025  # of the resamples on either side of an interval
 
 
 @dataclasses.dataclass(frozen=True)
+class Threshold:
+    """Right and ignored detections at one threshold of IoU, all int64.
+
+    Attributes:
+        right: (right,), places of the right ones, ascending.
+        counts: (classes,), how many of each class they are.
+        ignored: (ignored,), places of those that are neither right nor wrong.
+        ignored_before: (right,), how many of these come before each right one.
+        class_ignored: (classes,), how many of these come before a class.
+    """
+
+    right: np.ndarray
+    counts: np.ndarray
+    ignored: np.ndarray
+    ignored_before: np.ndarray
+    class_ignored: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
 class Ranking:
     """Right and wrong detections, class after class, the surest of each first.
 
     Attributes:
-        labels: int64 (found,), classes of the detections, ascending.
-        pictures: int64 (found,), theirs.
-        right: of each threshold of IoU the places of the right ones, ascending.
-        ignored: likewise of those that are neither right nor wrong.
+        pictures: int64 (found,), those of the detections.
+        starts: int64 (classes,), where each class begins among them.
+        thresholds: what is right and what is ignored, by threshold of IoU.
         object_labels: int64 (objects,), classes of the objects that count.
         object_pictures: int64 (objects,), theirs.
         num_classes: how many there are.
         num_pictures: likewise.
     """
 
-    labels: np.ndarray
     pictures: np.ndarray
-    right: Sequence[np.ndarray]
-    ignored: Sequence[np.ndarray]
+    starts: np.ndarray
+    thresholds: Sequence[Threshold]
     object_labels: np.ndarray
     object_pictures: np.ndarray
     num_classes: int
@@ -46,7 +63,7 @@ def ranking(matches: matching.Matches) -> Ranking:
     """Rank the detections of a split at all thresholds of IoU."""
     pooled = matches.pooled
     counts = ~pooled.truth.is_crowd
-    return Ranking(
+    return rank(
         labels=pooled.found.labels,
         pictures=pooled.found.pictures,
         right=[np.flatnonzero(row) for row in matches.is_right],
@@ -55,6 +72,39 @@ def ranking(matches: matching.Matches) -> Ranking:
         object_pictures=pooled.truth.pictures[counts],
         num_classes=pooled.num_classes,
         num_pictures=pooled.num_pictures,
+    )
+
+
+def rank(
+    *,
+    labels: np.ndarray,
+    right: Sequence[np.ndarray],
+    ignored: Sequence[np.ndarray],
+    num_classes: int,
+    **others,
+) -> Ranking:
+    """Rank detections.
+
+    Args:
+        labels: int64 (found,), classes of the detections, ascending.
+        right: of each threshold of IoU the places of the right ones, int64, ascending.
+        ignored: likewise of those that are neither right nor wrong.
+        num_classes: how many classes there are.
+        **others: the other attributes of `Ranking`.
+    """
+    starts = np.searchsorted(labels, np.arange(num_classes))
+    thresholds = [
+        Threshold(
+            right=places,
+            counts=np.bincount(labels[places], minlength=num_classes),
+            ignored=skipped,
+            ignored_before=np.searchsorted(skipped, places),
+            class_ignored=np.searchsorted(skipped, starts),
+        )
+        for places, skipped in zip(right, ignored, strict=True)
+    ]
+    return Ranking(
+        starts=starts, thresholds=thresholds, num_classes=num_classes, **others
     )
 
 
@@ -78,8 +128,8 @@ def of_classes(ranked: Ranking, weights: np.ndarray | None = None) -> np.ndarray
         minlength=ranked.num_classes,
     )
     averages = [
-        _averages(ranked, places, ignored, counted, before, num_objects)
-        for places, ignored in zip(ranked.right, ranked.ignored, strict=True)
+        _averages(at, counted, before, before[ranked.starts], num_objects)
+        for at in ranked.thresholds
     ]
     return np.where(num_objects > 0, averages, np.nan)
 
@@ -110,7 +160,7 @@ def intervals(ranked: Ranking, *, seed: int) -> dict[str, list[float]]:
     if not len(ranked.object_labels):
         return {}
     rng = np.random.default_rng(seed)
-    size = max(1, len(ranked.labels))
+    size = max(1, len(ranked.pictures))
     num_resamples = int(np.clip(_MAX_RESAMPLED // size, *_RESAMPLES))
     drawn = np.full((num_resamples, 2), np.nan)
     for row in drawn:
@@ -125,32 +175,41 @@ def intervals(ranked: Ranking, *, seed: int) -> dict[str, list[float]]:
     return dict(zip(("AP_interval", "AP50_interval"), bounds, strict=True))
 
 
-def _averages(ranked, right, ignored, counted, before, num_objects) -> np.ndarray:
-    """Average the precision at one threshold -> float64 (classes,)."""
-    right = right[counted[right] > 0]
-    labels = ranked.labels[right]
-    starts = np.searchsorted(labels, np.arange(ranked.num_classes))
-    class_starts = np.searchsorted(ranked.labels, np.arange(ranked.num_classes))
-    hits = _since(np.cumsum(counted[right]), starts, labels)
-    skipped = np.concatenate([[0.0], np.cumsum(counted[ignored])])
-    answers = before[right + 1] - before[class_starts][labels]
-    if len(ignored):
-        answers -= skipped[np.searchsorted(ignored, right)]
-        answers += skipped[np.searchsorted(ignored, class_starts)][labels]
+def _averages(at: Threshold, counted, before, class_before, num_objects):
+    """Average the precision at one threshold -> float64 (classes,).
+
+    Args:
+        at: the threshold.
+        counted: float64 (found,), how many times each detection counts.
+        before: float64 (found + 1,), the sum of those before it.
+        class_before: float64 (classes,), the sum of those before each class.
+        num_objects: float64 (classes,), how many objects count.
+    """
+    hits = np.cumsum(counted[at.right])
+    hits -= _spread(np.concatenate([[0.0], hits])[_starts(at.counts)], at.counts)
+    answers = before[at.right + 1] - _spread(class_before, at.counts)
+    if len(at.ignored):
+        skipped = np.concatenate([[0.0], np.cumsum(counted[at.ignored])])
+        answers -= skipped[at.ignored_before]
+        answers += _spread(skipped[at.class_ignored], at.counts)
     # From the last class to the first the offset grows, so that none reaches another.
-    offsets = 2.0 * (ranked.num_classes - labels)
-    precisions = offsets + hits / answers
+    offsets = _spread(2.0 * np.arange(len(at.counts), 0, -1), at.counts)
+    precisions = offsets + hits / np.maximum(answers, 1.0)
     best = np.maximum.accumulate(precisions[::-1])[::-1] - offsets
-    reached = np.searchsorted(_RECALLS, hits / num_objects[labels], side="right")
-    previous = np.concatenate([[0], reached[:-1]])
-    previous[starts[starts < len(labels)]] = 0
-    sums = np.bincount(
-        labels, best * (reached - previous), minlength=ranked.num_classes
-    )
-    return sums / len(_RECALLS)
+    recalls = hits / _spread(np.maximum(num_objects, 1.0), at.counts)
+    reached = np.searchsorted(_RECALLS, recalls, side="right")
+    firsts = _starts(at.counts)[at.counts > 0]
+    steps = np.diff(reached, prepend=0)
+    steps[firsts] = reached[firsts]
+    sums = np.concatenate([[0.0], np.cumsum(best * steps)])
+    return np.diff(sums[np.append(_starts(at.counts), len(best))]) / len(_RECALLS)
 
 
-def _since(sums, starts, labels) -> np.ndarray:
-    """Turn sums over everything into sums since the start of the class."""
-    bases = np.concatenate([[0.0], sums])[starts]
-    return sums - bases[labels]
+def _spread(values, counts) -> np.ndarray:
+    """Give every right detection the value of its class."""
+    return np.repeat(values, counts)
+
+
+def _starts(counts) -> np.ndarray:
+    """Find where each class begins among the right detections."""
+    return np.cumsum(counts) - counts

@@ -95,9 +95,7 @@ def measure(matches: matching.Matches) -> dict[str, dict[str, float]]:
         errors are mended and no others, in [-1, 1]; 0 where there is no object}.
     """
     found, ranked = find(matches), average_precision.ranking(matches)
-    ranked = dataclasses.replace(
-        ranked, right=ranked.right[:1], ignored=ranked.ignored[:1]
-    )
+    ranked = dataclasses.replace(ranked, thresholds=ranked.thresholds[:1])
     start = average_precision.mean(average_precision.of_classes(ranked))
     measured = {}
     for name in TYPES:
@@ -142,8 +140,10 @@ def _mended(matches, ranked, found, name) -> average_precision.Ranking:
             object_pictures=truth.pictures[kept],
         )
     if name not in found.targets:
-        gone = np.union1d(ranked.ignored[0], found.kinds[name])
-        return dataclasses.replace(ranked, ignored=[gone])
+        [at] = ranked.thresholds
+        gone = np.union1d(at.ignored, found.kinds[name])
+        labels = matches.pooled.found.labels
+        return _ranked_anew(ranked, labels, ranked.pictures, at.right, gone)
     return _put_right(matches, ranked, found.kinds[name], found.targets[name])
 
 
@@ -162,10 +162,18 @@ def _put_right(matches, ranked, detections, targets) -> average_precision.Rankin
     is_right[rivals[firsts]] = True
     is_ignored[np.setdiff1d(rivals, rivals[firsts])] = True
     order = np.lexsort((-pooled.found.scores, labels))
-    return dataclasses.replace(
-        ranked,
-        labels=labels[order],
-        pictures=pooled.found.pictures[order],
-        right=[np.flatnonzero(is_right[order])],
-        ignored=[np.flatnonzero(is_ignored[order])],
+    places = (np.flatnonzero(mask[order]) for mask in (is_right, is_ignored))
+    return _ranked_anew(ranked, labels[order], pooled.found.pictures[order], *places)
+
+
+def _ranked_anew(ranked, labels, pictures, right, ignored):
+    return average_precision.rank(
+        labels=labels,
+        pictures=pictures,
+        right=[right],
+        ignored=[ignored],
+        object_labels=ranked.object_labels,
+        object_pictures=ranked.object_pictures,
+        num_classes=ranked.num_classes,
+        num_pictures=ranked.num_pictures,
     )
