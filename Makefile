@@ -60,7 +60,7 @@ format: setup
 	$(BIN)/ruff format .
 
 bench: setup
-	$(BIN)/pip install --quiet '.[bench]'
+	$(BIN)/pip install --quiet --editable '.[bench]'
 	for script in $(BENCHMARKS); do $(BIN)/python $$script || exit 1; done
 
 clean:

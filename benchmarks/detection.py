@@ -131,7 +131,7 @@ def splits(**options) -> feeding.Splits:
             "cache_bytes": 1 << 30,
             "augmentation": "none",
             "mix": "none",
-            "targets": lambda num_classes: made(num_classes).targets,
+            "feed": lambda num_classes: made(num_classes).feed,
             "batch_size": PICTURES,
             "seed": 0,
             "mixed_steps": lambda steps: 0,

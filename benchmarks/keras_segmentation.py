@@ -33,33 +33,33 @@ def unet(shape: Sequence[int], num_classes: int) -> keras.Model:
     return keras.Model(inputs, layers.Softmax(dtype="float32")(x))
 
 
-def deeplabv3plus(
-    shape: Sequence[int], num_classes: int, *, published: bool = True
-) -> keras.Model:
+def deeplabv3plus(shape: Sequence[int], num_classes: int) -> keras.Model:
     """Build keras-cv's DeepLabv3+ on ResNet-50, its output stride 32.
 
     Its ResNet has the stride of a stage in the first 1 x 1 convolution, as the paper's,
-    where ours has it in the 3 x 3 one.
-
-    Args:
-        shape: of the pictures.
-        num_classes: of pixels.
-        published: whether the decoder is the paper's, two 3 x 3 convolutions, in place
-            of the library's one of 1 x 1, and the dilation fits the output stride.
+    where ours has it in the 3 x 3 one. The decoder is the paper's, two 3 x 3
+    convolutions, in place of the library's one of 1 x 1.
     """
-    parts = {}
-    if published:
-        pyramid = keras_cv.layers.SpatialPyramidPooling(
-            dilation_rates=_RATES, dropout=_DROPOUT
-        )
-        parts = {
-            "spatial_pyramid_pooling": pyramid,
-            "segmentation_head": _decoder(num_classes),
-        }
+    pyramid = keras_cv.layers.SpatialPyramidPooling(
+        dilation_rates=_RATES, dropout=_DROPOUT
+    )
     return keras_cv.models.DeepLabV3Plus(
-        keras_cv.models.ResNet50Backbone(include_rescaling=False, input_shape=shape),
+        _resnet50(shape),
         num_classes,
-        **parts,
+        spatial_pyramid_pooling=pyramid,
+        segmentation_head=_decoder(num_classes),
+    )
+
+
+def _resnet50(shape):
+    """Build what `ResNet50Backbone` names, which would look for its preset online."""
+    return keras_cv.models.ResNetBackbone(
+        stackwise_filters=[64, 128, 256, 512],
+        stackwise_blocks=[3, 4, 6, 3],
+        stackwise_strides=[1, 2, 2, 2],
+        block_type="block",
+        include_rescaling=False,
+        input_shape=shape,
     )
 
 
