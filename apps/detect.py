@@ -49,7 +49,7 @@ class Config:
     thresholds: postprocess.Thresholds = field(default_factory=postprocess.Thresholds)
     run: flags.Run = field(default_factory=flags.Run)
     model: str = "yolov8_n"
-    """yolov8_n, s, m, l or x, yolov3, yolov1, ssd300, ssd512, retinanet, localizer."""
+    """yolov8_n, s, m, l or x, yolov3, yolov1, ssd300, retinanet, faster_rcnn, ..."""
     backbone: str = "published"
     """A network of the zoo instead of the model's own, such as resnet18."""
     width: float = 1.0
@@ -166,7 +166,7 @@ def read(config: Config, names=None) -> feeding.Splits:
         **config.data.feeding(names),
         augmentation=config.augmentation,
         mix=config.mix,
-        targets=lambda num_classes: make(config, num_classes).targets,
+        feed=lambda num_classes: make(config, num_classes).feed,
         seed=config.run.seed,
         mixed_steps=lambda steps: train.total_steps(steps) - plain * steps,
     )

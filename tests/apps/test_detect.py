@@ -266,13 +266,20 @@ def odd_pictures(*, seed):
 
 
 @pytest.mark.slow
-def test_odd_pictures_are_trained_on_evaluated_and_served(run_app, tmp_path):
+@pytest.mark.parametrize(
+    "model",
+    [
+        ("--width", 0.25),
+        ("--model", "faster_rcnn", "--backbone", "resnet18", "--width", 0.125),
+    ],
+)
+def test_odd_pictures_are_trained_on_evaluated_and_served(run_app, tmp_path, model):
     data, run = tmp_path / "data", tmp_path / "run"
     for seed, (split, count) in enumerate({"train": 12, "val": 4, "test": 4}.items()):
         pictures = odd_pictures(seed=seed) + drawings(count, seed=seed)
         write_coco(data, pictures, split=split)
     flags = ["--data", f"coco:{data}", "--image-size", 64, "--batch-size", 8]
-    flags += ["--width", 0.25, "--epochs", 2, "--plain-epochs", 1, "--mix", "mosaic"]
+    flags += [*model, "--epochs", 2, "--plain-epochs", 1, "--mix", "mosaic"]
     assert run_app("train", *flags, "--run", run, "--cache-dir", tmp_path) == 0
     assert run_app("evaluate", "--run", run) == 0
     metrics = json.loads((run / "eval" / "metrics.json").read_text())

@@ -276,3 +276,23 @@ def test_sizes_must_be_positive(options, message):
 def test_soft_parameters_are_checked(options, message):
     with pytest.raises(errors.UsageError, match=message):
         nms.soft(*random_case(0), score_threshold=0.1, max_detections=5, **options)
+
+
+@pytest.mark.parametrize("missing", [0, 8])
+def test_boxes_of_each_class_are_those_of_as_many_candidates(missing):
+    """A candidate with three boxes is three, each sure of its own class alone."""
+    rng = np.random.default_rng(4)
+    low = rng.uniform(0, 60, (2, 12, 3, 2))
+    boxes = np.concatenate([low, low + rng.uniform(5, 40, low.shape)], -1)
+    scores = rng.random((2, 12, 3))
+    apart = scores[..., None] * np.eye(3)
+    options = {
+        "score_threshold": 0.1,
+        "iou_threshold": 0.4,
+        "max_detections": 36 + missing,
+    }
+    found = nms.suppress(boxes, scores, **options)
+    expected = nms.suppress(boxes.reshape(2, 36, 4), apart.reshape(2, 36, 3), **options)
+    for name, each in found.items():
+        np.testing.assert_allclose(each, expected[name], rtol=1e-6)
+    assert found["num_detections"].numpy().min() > 3

@@ -60,6 +60,21 @@ def coarser_levels(
     return {"p6": finer, "p7": _convolution(x, channels, 3, strides=2, name="p7")}
 
 
+def pooled_level(x: keras.KerasTensor) -> keras.KerasTensor:
+    """Add a level for proposals of the largest objects: every second cell of p5.
+
+    Args:
+        x: p5, float (batch, height, width, channels).
+
+    Returns:
+        p6, float (batch, ceil(height / 2), ceil(width / 2), channels).
+
+    Reference:
+        Lin et al., "Feature Pyramid Networks for Object Detection", 2017, 4.1.
+    """
+    return keras.layers.MaxPooling2D(1, 2, padding="same", name="p6")(x)
+
+
 def _convolution(x, channels, kernel_size, *, strides=1, name):
     if strides > 1:
         x = keras.layers.ZeroPadding2D(kernel_size // 2, name=f"{name}_pad")(x)

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-RETINANET_RATIOS = (0.5, 1.0, 2.0)  # height / width
+RETINANET_RATIOS = (0.5, 1.0, 2.0)  # height / width, Faster R-CNN's as well
 RETINANET_SCALES = (1.0, 2 ** (1 / 3), 2 ** (2 / 3))
 RETINANET_SIZE = 4.0  # in strides: 32 pixels at stride 8, 512 at 128
+PROPOSAL_SIZE = 8.0  # of Faster R-CNN's, in strides: 32 pixels at 4, 512 at 64
+PROPOSAL_STRIDES = (4, 8, 16, 32, 64)
 
 
 def grid(size: tuple[int, int], stride: float | tuple[float, float]) -> np.ndarray:
@@ -120,14 +122,37 @@ def retinanet(
     Returns:
         float32 (boxes, 4), pixels: 76725 for 640 x 640.
     """
+    scales = [RETINANET_SIZE * scale for scale in RETINANET_SCALES]
+    return np.concatenate(_levels(image_size, strides, scales))
+
+
+def proposals(
+    image_size: tuple[int, int], strides: Sequence[int] = PROPOSAL_STRIDES
+) -> list[np.ndarray]:
+    """Lay out the three boxes per cell of a pyramid's region proposals.
+
+    One size for each level and three ratios, as those of `retinanet` [Lin 2017,
+    "Feature Pyramid Networks", 4.1].
+
+    Args:
+        image_size: (height, width) of the picture, pixels.
+        strides: of the maps, whose rows and columns are rounded up.
+
+    Returns:
+        float32 (boxes, 4) of each level, pixels: 268569 in all for 800 x 1344.
+    """
+    return _levels(image_size, strides, [PROPOSAL_SIZE])
+
+
+def _levels(image_size, strides, scales):
+    """Lay boxes of some sizes, in strides, and of all ratios over every level."""
     levels = []
     for stride in strides:
         cells = tuple(-(-side // stride) for side in image_size)
-        sizes = [RETINANET_SIZE * stride * scale for scale in RETINANET_SCALES]
         shapes = [
-            (size / ratio**0.5, size * ratio**0.5)
+            (stride * scale / ratio**0.5, stride * scale * ratio**0.5)
             for ratio in RETINANET_RATIOS
-            for size in sizes
+            for scale in scales
         ]
         levels.append(over_grid(cells, stride, shapes=shapes))
-    return np.concatenate(levels)
+    return levels

@@ -32,7 +32,8 @@ def suppress(
     """Keep the surest detection and drop what overlaps it; repeat with the next.
 
     Args:
-        boxes: float32 (batch, boxes, 4), pixels; the number of boxes is static.
+        boxes: float32 (batch, boxes, 4), pixels, or (batch, boxes, classes, 4) where
+            each class has its own; the number of boxes is static.
         scores: float32 (batch, boxes, classes) in [0, 1].
         score_threshold: only scores above it are detections; a number or float32
             (batch,).
@@ -78,7 +79,8 @@ def soft(
     """Keep the surest detection and lower the scores of what overlaps it; repeat.
 
     Args:
-        boxes: float32 (batch, boxes, 4), pixels; the number of boxes is static.
+        boxes: float32 (batch, boxes, 4), pixels, or (batch, boxes, classes, 4) where
+            each class has its own; the number of boxes is static.
         scores: float32 (batch, boxes, classes) in [0, 1].
         score_threshold: only scores that stay above it are detections; a number or
             float32 (batch,).
@@ -139,7 +141,8 @@ def _pool(boxes, scores, candidates, max_detections):
     classes = scores.shape[-1]
     missing = max(0, -(-max_detections // classes) - boxes.shape[1])
     if missing:
-        boxes = ops.pad(boxes, [(0, 0), (0, missing), (0, 0)])
+        rest = [(0, 0)] * (len(boxes.shape) - 2)
+        boxes = ops.pad(boxes, [(0, 0), (0, missing), *rest])
         scores = ops.pad(
             scores, [(0, 0), (0, missing), (0, 0)], constant_values=_DROPPED
         )
@@ -150,10 +153,14 @@ def _pool(boxes, scores, candidates, max_detections):
         best = ops.top_k(ops.max(scores, axis=-1), size)[1]
         best = ops.sort(best, axis=1)
         boxes, scores = _gather(boxes, best), _gather(scores, best)
-    flat = ops.reshape(scores, [-1, scores.shape[1] * classes])
-    scores, pairs = ops.top_k(flat, size)
+    pairs = boxes.shape[1] * classes
+    scores, places = ops.top_k(ops.reshape(scores, [-1, pairs]), size)
     scores = ops.where(ops.arange(size) < candidates, scores, _DROPPED)
-    return _gather(boxes, pairs // classes), scores, pairs % classes
+    if len(boxes.shape) == 4:
+        chosen = _gather(ops.reshape(boxes, [-1, pairs, 4]), places)
+    else:
+        chosen = _gather(boxes, places // classes)
+    return chosen, scores, places % classes
 
 
 def _select(pool, decay, score_threshold, max_detections, class_aware):

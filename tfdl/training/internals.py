@@ -22,10 +22,11 @@ def inputs(model: keras.Model, batch) -> list[Finding]:
     """Look at the pictures, as they are fed and as the first kernel gets them.
 
     Args:
-        model: a functional model of one input.
+        model: a functional model, of pictures or of "image" and others.
         batch: what `model.train_step` takes.
     """
-    images = _first_input(batch)
+    few = _first_examples(batch)
+    images = trials.image_of(few)
     between = float(np.std(images, axis=0).mean())
     if between < 1e-6:
         return [
@@ -37,7 +38,7 @@ def inputs(model: keras.Model, batch) -> list[Finding]:
                 is_about_data=True,
             )
         ]
-    reached = _probe(model, [_first_kernel_layer(model).input], images)[0]
+    reached = _probe(model, [_first_kernel_layer(model).input], few)[0]
     mean, deviation = float(reached.mean()), float(reached.std())
     reason = f"mean {mean:.2f}, deviation {deviation:.2f} at the first kernel"
     low, high = _DEVIATIONS
@@ -54,14 +55,14 @@ def activations(model: keras.Model, batch) -> Finding:
     """Look for units that never fire, and for values that grow or fade with depth.
 
     Args:
-        model: a functional model of one input.
+        model: a functional model.
         batch: what `model.train_step` takes.
     """
     layers = [layer for layer in model.layers if _is_rectified(layer)]
     if not layers:
         return Finding("activations", "pass", "the model has no ReLU")
-    images = _first_input(batch)
-    values = _probe(model, [layer.output for layer in layers], images)
+    few = _first_examples(batch)
+    values = _probe(model, [layer.output for layer in layers], few)
     dead = {
         layer.name: float(np.mean(value.reshape(-1, value.shape[-1]).max(axis=0) <= 0))
         for layer, value in zip(layers, values, strict=True)
@@ -164,19 +165,21 @@ def updates(trial: trials.Trial, batch, *, rate: float) -> tuple[Finding, list[f
     return Finding("update to weight", "pass", reason), ratios
 
 
-def _first_input(batch) -> np.ndarray:
-    return np.asarray(tf.nest.flatten(batch)[0][:_PROBED_EXAMPLES])
+def _first_examples(batch):
+    """Take some of a batch's inputs, as arrays."""
+    x, _, _ = keras.utils.unpack_x_y_sample_weight(batch)
+    return tf.nest.map_structure(lambda t: np.asarray(t[:_PROBED_EXAMPLES]), x)
 
 
 def _first_kernel_layer(model: keras.Model) -> keras.layers.Layer:
     return next(layer for layer in model.layers if any(map(_is_kernel, layer.weights)))
 
 
-def _probe(model: keras.Model, tensors, images: np.ndarray) -> list[np.ndarray]:
+def _probe(model: keras.Model, tensors, inputs) -> list[np.ndarray]:
     """Compute some tensors within the model, with the batch's own statistics."""
     probe = keras.Model(model.inputs, tensors)
     kept = [variable.numpy() for variable in model.non_trainable_variables]
-    values = probe([images], training=True)
+    values = probe(tf.nest.flatten(inputs), training=True)
     for variable, value in zip(model.non_trainable_variables, kept, strict=True):
         variable.assign(value)
     return [np.asarray(tf.cast(value, tf.float32)) for value in tf.nest.flatten(values)]

@@ -1,6 +1,6 @@
 """Trains a model for some steps to see what happens, and puts it back."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import keras
 import numpy as np
@@ -111,6 +111,11 @@ class Trial:
             sample_weight=sample_weight,
             training=is_training,
         )
+
+
+def image_of(inputs):
+    """Return the pictures of a model's inputs, which may be one of several, "image"."""
+    return inputs["image"] if isinstance(inputs, Mapping) else inputs
 
 
 def repeated(batch) -> tf.data.Dataset:

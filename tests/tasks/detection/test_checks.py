@@ -21,7 +21,7 @@ def splits(tmp_path_factory):
         cache_bytes=1 << 24,
         augmentation="none",
         mix="none",
-        targets=lambda num_classes: make(num_classes).targets,
+        feed=lambda num_classes: make(num_classes).feed,
         batch_size=4,
         seed=0,
         mixed_steps=lambda steps: 0,

@@ -22,7 +22,7 @@ def read(tmp_path_factory):
                 "cache_bytes": 1 << 24,
                 "augmentation": "photos",
                 "mix": "mosaic",
-                "targets": lambda num_classes: lambda objects: objects,
+                "feed": lambda num_classes: lambda *fed: fed,
                 "batch_size": 8,
                 "seed": 3,
                 "mixed_steps": lambda steps: 2 * steps,
@@ -88,12 +88,12 @@ def test_evaluation_numbers_every_picture_of_a_split_in_order(read):
     )
 
 
-def test_targets_know_the_number_of_classes(read):
+def test_what_is_fed_knows_the_number_of_classes(read):
     asked = []
 
-    def targets(num_classes):
+    def feed(num_classes):
         asked.append(num_classes)
-        return lambda objects: objects
+        return lambda *fed: fed
 
-    splits = read(targets=targets)
+    splits = read(feed=feed)
     assert asked == [len(splits.class_names)]

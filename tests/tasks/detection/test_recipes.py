@@ -5,7 +5,7 @@ import tensorflow as tf
 from tfdl.data import augment, synthetic
 from tfdl.tasks.detection import recipes
 
-OPTIONS = {"image_size": 64, "max_objects": 5, "targets": lambda objects: objects}
+OPTIONS = {"image_size": 64, "max_objects": 5, "feed": lambda *fed: fed}
 
 
 @pytest.fixture(scope="module")

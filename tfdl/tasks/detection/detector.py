@@ -27,12 +27,16 @@ class Detector:
             (batch,); the loss is their sum. A picture's part is normalised by what is
             in that picture, so that the mean over replicas is that over the batch.
         decode: outputs -> {"boxes": float32 (batch, candidates, 4), pixels of the
-            network's input, not cut to it, "scores": float32 (batch, candidates,
-            classes) in [0, 1]}.
+            network's input, not cut to it, or (batch, candidates, classes, 4) where
+            each class has its own, "scores": float32 (batch, candidates, classes) in
+            [0, 1]}.
         start_losses: targets -> the batch's mean of those parts that are known in
             theory for a network that knows nothing yet.
         smallest_stride: pixels of the network's input between candidates; smaller
             objects are hard to tell apart.
+        training_network: where training asks for more than answering does: {"image",
+            "boxes", "labels", "weights"}, the picture and its objects -> what `losses`
+            takes; of the layers of `network`. None where that is trained itself.
     """
 
     network: keras.Model
@@ -41,6 +45,19 @@ class Detector:
     decode: Callable[[Tensors], Tensors]
     start_losses: Callable[[Tensors], dict[str, float]]
     smallest_stride: int
+    training_network: keras.Model | None = None
+
+    def feed(self, images: keras.KerasTensor, objects: Tensors) -> tuple:
+        """Make what `fit` takes of pictures and their objects -> (inputs, targets).
+
+        Args:
+            images: float32 (batch, height, width, channels) in [0, 1].
+            objects: as for `targets`.
+        """
+        targets = self.targets(objects)
+        if self.training_network is None:
+            return images, targets
+        return {"image": images, **objects}, targets
 
     @property
     def inference_model(self) -> keras.Model:
@@ -53,13 +70,13 @@ class Detector:
         return keras.Model(self.network.input, answers, name=self.network.name)
 
     def compile(self, optimizer: keras.Optimizer) -> keras.Model:
-        """Make the model that is trained: image -> raw outputs.
+        """Make the model that is trained: what `feed` gives -> raw outputs.
 
         Args:
             optimizer: of `tfdl.training.optimizers`.
 
         Returns:
-            A compiled model; `fit` takes (images, targets). It measures "loss" and
+            A compiled model; `fit` takes what `feed` makes. It measures "loss" and
             every part of it.
         """
         model = _Trained(self)
@@ -71,7 +88,7 @@ class _Trained(keras.Model):
     """A detector's network with its own loss, and a mean of every part of it."""
 
     def __init__(self, detector: Detector):
-        network = detector.network
+        network = detector.training_network or detector.network
         super().__init__(network.input, network.output, name=network.name)
         self._detector = detector
         self._parts = {}

@@ -20,7 +20,7 @@ def read(
     class_names: Sequence[str] | None = None,
     augmentation: str,
     mix: str,
-    targets: Callable[[int], Callable],
+    feed: Callable[[int], Callable],
     batch_size: int,
     seed: int,
     mixed_steps: Callable[[int], int],
@@ -33,7 +33,7 @@ def read(
         class_names: those of a run that the data must have, or None.
         augmentation: as in `recipes.recipe`.
         mix: likewise.
-        targets: number of classes -> `targets` of the `detector.Detector`.
+        feed: number of classes -> `feed` of the `detector.Detector`.
         batch_size: pictures in the global batch.
         seed: of order, augmentation and mixing.
         mixed_steps: steps of an epoch -> how many steps of the training mix.
@@ -53,7 +53,7 @@ def read(
             data.most_objects(sources[split].objects)
             for split in ("train", "validation")
         ),
-        targets=targets(len(train.class_names)),
+        feed=feed(len(train.class_names)),
     )
     return Splits(
         sources,

@@ -9,6 +9,7 @@ import functools
 from collections.abc import Callable
 
 from tfdl.tasks.detection import (
+    faster_rcnn,
     localizer,
     retinanet,
     ssd,
@@ -26,6 +27,7 @@ MODELS: dict[str, Callable[..., Detector]] = {
     "ssd300": ssd.ssd300,
     "ssd512": ssd.ssd512,
     "retinanet": retinanet.retinanet,
+    "faster_rcnn": faster_rcnn.faster_rcnn,
     "localizer": localizer.detector,
 }
 

@@ -53,8 +53,9 @@ def postprocess(
     """Keep the surest candidates of every object, in pixels of the pictures.
 
     Args:
-        outputs: {"boxes": float32 (batch, candidates, 4), pixels of the square,
-            "scores": float32 (batch, candidates, classes) in [0, 1]}.
+        outputs: {"boxes": float32 (batch, candidates, 4) or (batch, candidates,
+            classes, 4), pixels of the square, "scores": float32 (batch, candidates,
+            classes) in [0, 1]}.
         sizes: int32 (batch, 2), height and width of the pictures as they were given, or
             None where the squares themselves were.
         thresholds: what is answered.

@@ -24,7 +24,7 @@ def recipe(
     *,
     image_size: int,
     max_objects: int,
-    targets: Callable,
+    feed: Callable,
 ) -> pipeline.Recipe:
     """Build the recipe of a training.
 
@@ -39,7 +39,7 @@ def recipe(
         image_size: side of the model's input, in pixels.
         max_objects: most objects of a picture of the data; one that is made of several
             has room for those of all.
-        targets: as of `detector.Detector`.
+        feed: as of `detector.Detector`.
     """
     zoom = functools.partial(augment.scale, fill=_FILL, antialias=False)
     flips = [augment.flip_horizontal, augment.flip_vertical]
@@ -71,12 +71,12 @@ def recipe(
         augmentations=augmentations[augmentation],
         mosaic=mosaic,
         mix=partner,
-        feed=functools.partial(_feed, targets=targets, max_objects=room),
+        feed=functools.partial(_fed, feed=feed, max_objects=room),
     )
 
 
-def _feed(batch, *, targets, max_objects):
+def _fed(batch, *, feed, max_objects):
     """Turn a batch of examples into what Keras's `train_step` takes."""
     named = {name: batch[name] for name in ("boxes", "labels", "weights")}
     objects = data.together(named, max_objects=max_objects)
-    return batch["image"], targets(objects)
+    return feed(batch["image"], objects)
