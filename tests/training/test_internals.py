@@ -98,3 +98,21 @@ def test_the_update_of_plain_sgd_is_rate_times_gradient(bars, made_trial, batch,
     _, shares = internals.gradients(trial, batch, is_frozen=set())
     _, ratios = internals.updates(trial, batch, rate=0.1)
     np.testing.assert_allclose(ratios, 0.1 * np.asarray(shares), rtol=1e-3)
+
+
+def test_pictures_are_found_among_several_inputs(batch):
+    """As detectors of two stages have them, whose objects are inputs as well."""
+    images, targets = batch
+    inputs = {
+        "boxes": keras.Input((2,), name="boxes"),
+        "image": keras.Input(images.shape[1:], name="image"),
+    }
+    x = keras.layers.Flatten()(inputs["image"])
+    x = keras.layers.Concatenate()([keras.layers.Dense(4, "relu")(x), inputs["boxes"]])
+    both = keras.Model(inputs, keras.layers.Dense(2)(x))
+    fed = {"boxes": np.zeros((len(images), 2), "f4"), "image": images}
+    found = [*internals.inputs(both, (fed, targets))]
+    assert [row.verdict for row in found] == ["pass", "pass"]
+    assert internals.activations(both, (fed, targets)).verdict == "pass"
+    row = internals.inputs(both, (fed | {"image": images * 0 + 3.0}, targets))[0]
+    assert "constant" in row.reason

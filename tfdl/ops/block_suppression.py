@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from tfdl.ops import boxes as box_ops
+from tfdl.ops import boxes as box_ops, rows
 
 BLOCK = 128  # boxes; more would compare many that nobody needs
 
@@ -84,9 +84,8 @@ def _first(chosen, boxes, labels, count):
     order = ops.where(ops.reshape(chosen, (-1, size)), size - ops.arange(size), 0)
     order, places = ops.top_k(order, min(count, size))
     boxes = ops.reshape(boxes, (-1, size, 4))
-    boxes = ops.take_along_axis(boxes, places[..., None], axis=1)
-    labels = ops.take_along_axis(ops.reshape(labels, (-1, size)), places, axis=1)
-    return boxes, labels, order > 0
+    labels = rows.take(ops.reshape(labels, (-1, size)), places)
+    return rows.take(boxes, places), labels, order > 0
 
 
 def _beaten(boxes, labels, others, their_labels, are_real, *, limit):

@@ -14,7 +14,7 @@ import keras
 from keras import ops
 
 from tfdl import errors
-from tfdl.ops import block_suppression, boxes as box_ops
+from tfdl.ops import block_suppression, boxes as box_ops, rows
 
 Detections = dict[str, keras.KerasTensor]
 
@@ -152,14 +152,14 @@ def _pool(boxes, scores, candidates, max_detections):
         # is many times faster. In the order of their places, for equal scores.
         best = ops.top_k(ops.max(scores, axis=-1), size)[1]
         best = ops.sort(best, axis=1)
-        boxes, scores = _gather(boxes, best), _gather(scores, best)
+        boxes, scores = rows.take(boxes, best), rows.take(scores, best)
     pairs = boxes.shape[1] * classes
     scores, places = ops.top_k(ops.reshape(scores, [-1, pairs]), size)
     scores = ops.where(ops.arange(size) < candidates, scores, _DROPPED)
     if len(boxes.shape) == 4:
-        chosen = _gather(ops.reshape(boxes, [-1, pairs, 4]), places)
+        chosen = rows.take(ops.reshape(boxes, [-1, pairs, 4]), places)
     else:
-        chosen = _gather(boxes, places // classes)
+        chosen = rows.take(boxes, places // classes)
     return chosen, scores, places % classes
 
 
@@ -181,9 +181,9 @@ def _select(pool, decay, score_threshold, max_detections, class_aware):
         best = ops.top_k(scores, 1)[1]
         is_taken = ops.logical_and(places == best, scores > threshold)
         chosen = ops.where(is_taken, scores, chosen)
-        overlap = box_ops.iou(_gather(boxes, best), boxes)[:, 0]
+        overlap = box_ops.iou(rows.take(boxes, best), boxes)[:, 0]
         if class_aware:
-            overlap = ops.where(labels == _gather(labels, best), overlap, 0)
+            overlap = ops.where(labels == rows.take(labels, best), overlap, 0)
         return ops.where(is_taken, _DROPPED, decay(overlap, scores)), chosen
 
     chosen = ops.full_like(scores, _DROPPED)
@@ -198,19 +198,11 @@ def _detections(boxes, chosen, labels, max_detections):
     scores, places = ops.top_k(chosen, max_detections)
     is_found = scores > _DROPPED
     return {
-        "boxes": ops.where(is_found[..., None], _gather(boxes, places), 0),
+        "boxes": ops.where(is_found[..., None], rows.take(boxes, places), 0),
         "scores": ops.where(is_found, scores, 0),
-        "labels": ops.where(is_found, _gather(labels, places), -1),
+        "labels": ops.where(is_found, rows.take(labels, places), -1),
         "num_detections": ops.sum(ops.cast(is_found, "int32"), axis=1),
     }
-
-
-def _gather(values, places):
-    """Take (batch, places) from (batch, values, ...)."""
-    batch, length = ops.shape(values)[:2]
-    starts = ops.arange(batch)[:, None] * length
-    flat = ops.reshape(values, [-1, *values.shape[2:]])
-    return ops.take(flat, places + starts, axis=0)
 
 
 def _per_row(threshold):

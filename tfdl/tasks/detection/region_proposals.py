@@ -16,6 +16,7 @@ from tfdl.ops import (
     box_coding,
     boxes as boxes_of,
     losses as losses_of,
+    rows,
 )
 from tfdl.tasks.detection import anchor_targets
 
@@ -159,7 +160,7 @@ class Proposals(keras.layers.Layer):
             ops.all(sides >= _LEAST_SIDE, axis=-1), ops.sigmoid(logits), -1.0
         )
         scores, order = ops.top_k(scores, scores.shape[1])
-        boxes = ops.take_along_axis(boxes, order[..., None], axis=1)
+        boxes = rows.take(boxes, order)
         count = min(self.count, scores.shape[1])
         kept = block_suppression.kept(
             boxes,
@@ -170,7 +171,7 @@ class Proposals(keras.layers.Layer):
         )
         scores, places = ops.top_k(ops.where(kept, scores, -1.0), count)
         is_real = scores >= 0
-        boxes = ops.take_along_axis(boxes, places[..., None], axis=1)
+        boxes = rows.take(boxes, places)
         return {
             "boxes": ops.where(is_real[..., None], boxes, 0.0),
             "weights": ops.cast(is_real, "float32"),
@@ -185,7 +186,7 @@ class Proposals(keras.layers.Layer):
             size = min(self.candidates, len(anchors))
             best, places = ops.top_k(objectness[:, own], size)
             moved = box_coding.decode(
-                ops.take_along_axis(shifts[:, own], places[..., None], axis=1),
+                rows.take(shifts[:, own], places),
                 ops.take(ops.convert_to_tensor(anchors), places, axis=0),
                 variances=VARIANCES,
             )

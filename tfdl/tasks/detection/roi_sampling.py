@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from tfdl.ops import box_coding, boxes as boxes_of
+from tfdl.ops import box_coding, boxes as boxes_of, rows
 
 OBJECT_IOU = 0.5  # Fast R-CNN, 2.3
 POSITIVE_SHARE = 0.25
@@ -87,13 +87,11 @@ class SampledProposals(keras.layers.Layer):
             draws, ops.logical_and(is_real, ops.logical_not(is_object)), others
         )
         places = ops.concatenate([places, other_places], axis=1)
-        boxes = ops.take_along_axis(boxes, places[..., None], axis=1)
-        owners = ops.take_along_axis(owners, places, axis=1)
+        boxes, owners = rows.take(boxes, places), rows.take(owners, places)
         labels, weights = (
-            ops.take_along_axis(objects[name], owners, axis=1)
-            for name in ("labels", "weights")
+            rows.take(objects[name], owners) for name in ("labels", "weights")
         )
-        own = ops.take_along_axis(known, owners[..., None], axis=1)
+        own = rows.take(known, owners)
         deltas = box_coding.encode(own, boxes, variances=self.variances)
         has_object = ops.concatenate([positive, ops.zeros_like(negative)], axis=1)
         drawn = {
