@@ -43,13 +43,14 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest -m 'not slow' -n auto --dist loadfile
 
-# What kills processes, counts seconds or starts workers of its own runs alone.
-ALONE := tests/training tests/serving tests/export/test_savedmodel.py \
-	tests/apps/test_serve.py tests/apps/test_resume.py tests/apps/test_runs.py
+# What counts seconds or memory, or kills at random moments, runs by itself.
+ALONE := tests/training tests/serving tests/apps/test_serve.py \
+	tests/export/test_savedmodel.py::test_an_export_killed
 
 slow: setup
-	$(BIN)/python -m pytest -m slow -n auto --dist loadfile $(ALONE:%=--ignore=%)
-	$(BIN)/python -m pytest -m slow $(ALONE)
+	$(BIN)/python -m pytest -m slow -n auto --dist loadfile $(ALONE:%=--deselect=%)
+	$(BIN)/python -m pytest -m slow $(filter-out %killed,$(ALONE))
+	$(BIN)/python -m pytest -m slow -k killed tests/export/test_savedmodel.py
 
 lint: setup
 	$(BIN)/ruff check .

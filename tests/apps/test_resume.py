@@ -25,7 +25,7 @@ def launch(run, cache, moment, *, strategy="one_device", devices=1, extra=()):
     command = [sys.executable, str(HERE / "launch.py"), APP, str(devices), moment]
     command += ["train", *FLAGS, "--strategy", strategy, "--run", str(run)]
     command += ["--cache-dir", str(cache), *extra]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600)
 
 
 @pytest.fixture(scope="module")

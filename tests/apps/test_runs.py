@@ -48,7 +48,7 @@ COMPARED = 8
 over_killed = pytest.mark.parametrize("case", ["yolo", "unet"], indirect=True)
 # U-Net drops units, which are others on each replica.
 over_comparable = pytest.mark.parametrize("case", ["yolo", "plain"], indirect=True)
-TIMEOUT_SECONDS = 300
+TIMEOUT_SECONDS = 600
 
 
 def command(run, cache, moment, *, case, strategy="one_device", devices=1):
