@@ -44,13 +44,12 @@ test: setup
 	$(BIN)/python -m pytest -m 'not slow' -n auto --dist loadfile
 
 # What counts seconds or memory, or kills at random moments, runs by itself.
-ALONE := tests/training tests/serving tests/apps/test_serve.py \
-	tests/export/test_savedmodel.py::test_an_export_killed
+ALONE := tests/training tests/serving tests/export/test_savedmodel.py \
+	tests/apps/test_serve.py
 
 slow: setup
-	$(BIN)/python -m pytest -m slow -n auto --dist loadfile $(ALONE:%=--deselect=%)
-	$(BIN)/python -m pytest -m slow $(filter-out %killed,$(ALONE))
-	$(BIN)/python -m pytest -m slow -k killed tests/export/test_savedmodel.py
+	$(BIN)/python -m pytest -m slow -n auto --dist loadfile $(ALONE:%=--ignore=%)
+	$(BIN)/python -m pytest -m slow $(ALONE)
 
 lint: setup
 	$(BIN)/ruff check .

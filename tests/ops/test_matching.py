@@ -174,13 +174,3 @@ def test_five_hundred_objects_have_an_anchor_each():
         is_positive = np.asarray(found["is_positive"][number])
         owners = np.asarray(found["objects"][number])[is_positive]
         assert len(np.unique(owners)) == count
-
-
-def test_what_an_object_has_is_looked_up_for_its_anchors():
-    objects = np.int32([[1, 0, 1], [0, 0, 1]])
-    labels = np.int32([[5, 6], [7, 8]])
-    found = matching.of_anchors(labels, objects)
-    np.testing.assert_array_equal(found, [[6, 5, 6], [7, 7, 8]])
-    boxes = random_boxes((2, 2), 0)
-    found = matching.of_anchors(boxes, objects)
-    np.testing.assert_array_equal(found[0], boxes[0][objects[0]])

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import keras
 from keras import ops
 
-from tfdl.ops import boxes as boxes_of
+from tfdl.ops import boxes as boxes_of, rows
 
 
 def match(
@@ -80,8 +80,7 @@ def take_one_each(iou: keras.KerasTensor) -> keras.KerasTensor:
 
     def asked(places):
         overlap, anchor = (
-            ops.take_along_axis(some, places[:, None], axis=1)[:, 0]
-            for some in (overlaps, choices)
+            rows.take(some, places[:, None])[:, 0] for some in (overlaps, choices)
         )
         # Who overlaps nothing asks for an anchor behind the last.
         return overlap, ops.where(overlap > 0, ops.cast(anchor, "int32"), num_anchors)
@@ -126,23 +125,6 @@ def match_boxes(
         return match(boxes_of.iou(boxes, anchors), weights, **options)
 
     return ops.map(match_picture, (objects["boxes"], objects["weights"]))
-
-
-def of_anchors(
-    values: keras.KerasTensor, objects: keras.KerasTensor
-) -> keras.KerasTensor:
-    """Look up for every anchor what its object has.
-
-    Args:
-        values: (batch, objects, ...) of one or no further axis.
-        objects: int32 (batch, anchors), as `match` returns them.
-
-    Returns:
-        (batch, anchors, ...).
-    """
-    for _ in range(len(values.shape) - len(objects.shape)):
-        objects = objects[..., None]
-    return ops.take_along_axis(values, objects, axis=1)
 
 
 def _find_beaten(overlap, anchor):

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import keras
 from keras import ops
 
-from tfdl.ops import box_coding, matching
+from tfdl.ops import box_coding, matching, rows
 
 BACKGROUND, IGNORED = -1, -2  # labels of anchors without an object
 
@@ -39,8 +39,7 @@ def assign(
     owners, is_positive = matches["objects"], matches["is_positive"]
     others = ops.where(matches["is_negative"], BACKGROUND, IGNORED)
     labels, weights, boxes = (
-        matching.of_anchors(objects[name], owners)
-        for name in ("labels", "weights", "boxes")
+        rows.take(objects[name], owners) for name in ("labels", "weights", "boxes")
     )
     deltas = box_coding.encode(boxes, anchors, variances=variances)
     return {

@@ -186,28 +186,23 @@ def _averages(at: Threshold, counted, before, class_before, num_objects):
         num_objects: float64 (classes,), how many objects count.
     """
     hits = np.cumsum(counted[at.right])
-    hits -= _spread(np.concatenate([[0.0], hits])[_starts(at.counts)], at.counts)
-    answers = before[at.right + 1] - _spread(class_before, at.counts)
+    hits -= np.repeat(np.concatenate([[0.0], hits])[_starts(at.counts)], at.counts)
+    answers = before[at.right + 1] - np.repeat(class_before, at.counts)
     if len(at.ignored):
         skipped = np.concatenate([[0.0], np.cumsum(counted[at.ignored])])
         answers -= skipped[at.ignored_before]
-        answers += _spread(skipped[at.class_ignored], at.counts)
+        answers += np.repeat(skipped[at.class_ignored], at.counts)
     # From the last class to the first the offset grows, so that none reaches another.
-    offsets = _spread(2.0 * np.arange(len(at.counts), 0, -1), at.counts)
+    offsets = np.repeat(2.0 * np.arange(len(at.counts), 0, -1), at.counts)
     precisions = offsets + hits / np.maximum(answers, 1.0)
     best = np.maximum.accumulate(precisions[::-1])[::-1] - offsets
-    recalls = hits / _spread(np.maximum(num_objects, 1.0), at.counts)
+    recalls = hits / np.repeat(np.maximum(num_objects, 1.0), at.counts)
     reached = np.searchsorted(_RECALLS, recalls, side="right")
     firsts = _starts(at.counts)[at.counts > 0]
     steps = np.diff(reached, prepend=0)
     steps[firsts] = reached[firsts]
     sums = np.concatenate([[0.0], np.cumsum(best * steps)])
     return np.diff(sums[np.append(_starts(at.counts), len(best))]) / len(_RECALLS)
-
-
-def _spread(values, counts) -> np.ndarray:
-    """Give every right detection the value of its class."""
-    return np.repeat(values, counts)
 
 
 def _starts(counts) -> np.ndarray:
