@@ -8,33 +8,11 @@ import pytest
 import tensorflow as tf
 
 from tfdl import errors
-from tfdl.data import synthetic
-from tfdl.ops import anchors, boxes as boxes_of, nms
+from tfdl.ops import anchors, nms
 from tfdl.tasks.detection import faster_rcnn
 
-SIDE, CLASSES, ROOM = 128, 10, 6
+SIDE, CLASSES = 128, 10
 NORMS_OF_RESNET50 = 53_120  # scales and offsets, which the published counts lack
-
-
-def pad(arrays, fill):
-    padded = np.full((len(arrays), ROOM, *arrays[0].shape[1:]), fill, arrays[0].dtype)
-    for row, array in zip(padded, arrays, strict=True):
-        row[: len(array)] = array
-    return padded
-
-
-def drawings(count=4):
-    rng = np.random.default_rng(3)
-    samples = [
-        synthetic.draw(rng, image_size=SIDE, max_objects=4) for _ in range(count)
-    ]
-    images = np.stack([sample["image"] for sample in samples]) / np.float32(255)
-    labels = pad([sample["labels"] for sample in samples], -1)
-    return images, {
-        "boxes": pad([sample["boxes"] for sample in samples], 0),
-        "labels": labels,
-        "weights": np.float32(labels >= 0),
-    }
 
 
 def answers_of(made, images, objects, **options):
@@ -88,7 +66,7 @@ def test_answers_have_a_box_for_every_class(image_size):
     assert np.isfinite(found["boxes"]).all()
 
 
-def test_losses_start_where_theory_says(small):
+def test_losses_start_where_theory_says(small, drawings):
     images, objects = drawings()
     targets, outputs = answers_of(small, images, objects, training=True)
     found = small.losses(targets, outputs)
@@ -99,7 +77,7 @@ def test_losses_start_where_theory_says(small):
         assert np.mean(found[name]) == pytest.approx(value, rel=0.05)
 
 
-def test_padding_and_empty_pictures(small):
+def test_padding_and_empty_pictures(small, drawings):
     images, objects = drawings(2)
     objects["weights"][1], objects["labels"][1] = 0, -1
     few = {name: some[:, :4] for name, some in objects.items()}
@@ -127,7 +105,7 @@ def test_five_hundred_objects(small):
     assert all(np.isfinite(part).all() for part in found.values())
 
 
-def test_every_weight_has_a_gradient(small):
+def test_every_weight_has_a_gradient(small, drawings):
     images, objects = drawings(2)
     inputs, targets = small.feed(tf.constant(images), tensors(objects))
     with tf.GradientTape() as tape:
@@ -140,7 +118,7 @@ def test_every_weight_has_a_gradient(small):
     assert all(np.any(gradient) for gradient in gradients)
 
 
-def test_saved_it_loads_equal(small, tmp_path):
+def test_saved_it_loads_equal(small, tmp_path, drawings):
     small.network.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     images, _ = drawings(2)
@@ -164,7 +142,7 @@ def test_arguments_out_of_range_are_refused(image_shape, message):
 
 
 @pytest.mark.slow
-def test_a_pipeline_trains_it_in_bfloat16():
+def test_a_pipeline_trains_it_in_bfloat16(drawings):
     keras.config.set_dtype_policy("mixed_bfloat16")
     made = faster_rcnn.faster_rcnn(
         (SIDE, SIDE, 3), CLASSES, backbone="resnet18", width=0.125
@@ -179,7 +157,7 @@ def test_a_pipeline_trains_it_in_bfloat16():
 
 
 @pytest.mark.slow
-def test_four_pictures_are_learned_by_heart():
+def test_four_pictures_are_learned_by_heart(drawings, check_learned):
     """Every object is found, and surer than anything else is: an AP50 of 1."""
     keras.utils.set_random_seed(0)
     made = faster_rcnn.faster_rcnn(
@@ -197,15 +175,4 @@ def test_four_pictures_are_learned_by_heart():
         iou_threshold=0.5,
         max_detections=50,
     )
-    scores = found["scores"].numpy()
-    is_hit = np.zeros(scores.shape, bool)
-    for picture, count in enumerate((objects["weights"] > 0).sum(axis=1)):
-        overlap = boxes_of.iou(
-            objects["boxes"][picture, :count], found["boxes"][picture]
-        )
-        labels = objects["labels"][picture, :count]
-        is_same = labels[:, None] == found["labels"].numpy()[picture]
-        matches = (overlap.numpy() >= 0.5) & is_same
-        np.testing.assert_array_equal(matches.sum(axis=1), 1)
-        is_hit[picture] = matches.any(axis=0)
-    assert scores[is_hit].min() > scores[~is_hit].max()
+    check_learned(found, objects)

@@ -8,37 +8,15 @@ import pytest
 import tensorflow as tf
 
 from tfdl import errors
-from tfdl.data import synthetic
 from tfdl.ops import boxes as boxes_of, nms
 from tfdl.tasks.detection import dense_focal, retinanet
 
-SIDE, CLASSES, ROOM = 128, 10, 6
+SIDE, CLASSES = 128, 10
 NORMS_OF_RESNET50 = 53_120  # scales and offsets, which the published counts lack
 
 
 def count_trainable(model):
     return sum(math.prod(weight.shape) for weight in model.trainable_variables)
-
-
-def pad(arrays, fill):
-    padded = np.full((len(arrays), ROOM, *arrays[0].shape[1:]), fill, arrays[0].dtype)
-    for row, array in zip(padded, arrays, strict=True):
-        row[: len(array)] = array
-    return padded
-
-
-def drawings(count=4):
-    rng = np.random.default_rng(3)
-    samples = [
-        synthetic.draw(rng, image_size=SIDE, max_objects=4) for _ in range(count)
-    ]
-    images = np.stack([sample["image"] for sample in samples]) / np.float32(255)
-    labels = pad([sample["labels"] for sample in samples], -1)
-    return images, {
-        "boxes": pad([sample["boxes"] for sample in samples], 0),
-        "labels": labels,
-        "weights": np.float32(labels >= 0),
-    }
 
 
 @pytest.fixture(scope="module")
@@ -77,14 +55,14 @@ def test_all_levels_share_the_subnets(small):
     assert len(convolutions) == 2 * (4 + 1)
 
 
-def test_untrained_answers_are_the_prior(small):
+def test_untrained_answers_are_the_prior(small, drawings):
     images, _ = drawings(2)
     answers = small.decode(small.network(images, training=True))
     np.testing.assert_allclose(answers["scores"], dense_focal.PRIOR, rtol=0.2)
 
 
 @pytest.mark.parametrize("backbone", ["resnet18", "mobilenet_v2"])
-def test_losses_start_where_theory_says(backbone):
+def test_losses_start_where_theory_says(backbone, drawings):
     made = retinanet.retinanet((SIDE, SIDE, 3), CLASSES, backbone=backbone, width=0.25)
     images, objects = drawings()
     targets = made.targets(objects)
@@ -93,7 +71,7 @@ def test_losses_start_where_theory_says(backbone):
         assert np.mean(found[name]) == pytest.approx(expected, rel=0.05)
 
 
-def test_padding_and_empty_pictures(small):
+def test_padding_and_empty_pictures(small, drawings):
     images, objects = drawings(2)
     objects["weights"][1], objects["labels"][1] = 0, -1
     few = {name: some[:, :4] for name, some in objects.items()}
@@ -122,7 +100,7 @@ def test_five_hundred_objects(small):
 
 
 @pytest.mark.slow
-def test_targets_of_a_pipeline_train_in_bfloat16():
+def test_targets_of_a_pipeline_train_in_bfloat16(drawings):
     keras.config.set_dtype_policy("mixed_bfloat16")
     made = retinanet.retinanet(
         (SIDE, SIDE, 3), CLASSES, backbone="mobilenet_v2", width=0.125
@@ -140,7 +118,7 @@ def test_targets_of_a_pipeline_train_in_bfloat16():
     assert np.isfinite(history["loss"]).all()
 
 
-def test_every_weight_has_a_gradient(small):
+def test_every_weight_has_a_gradient(small, drawings):
     images, objects = drawings(2)
     targets = small.targets(objects)
     with tf.GradientTape() as tape:
@@ -151,7 +129,7 @@ def test_every_weight_has_a_gradient(small):
     assert all(np.any(gradient) for gradient in gradients)
 
 
-def test_decoded_targets_are_found_again(small):
+def test_decoded_targets_are_found_again(small, drawings):
     _, objects = drawings(2)
     targets = small.targets(objects)
     logits = 20.0 * tf.one_hot(targets["labels"], CLASSES) - 10.0
@@ -180,7 +158,7 @@ def test_arguments_out_of_range_are_refused(image_shape, options, message):
 
 
 @pytest.mark.slow
-def test_four_pictures_are_learned_by_heart():
+def test_four_pictures_are_learned_by_heart(drawings, check_learned):
     """Every object is found, and surer than anything else is: an AP50 of 1.
 
     Anchors with an IoU of 0.4 to 0.5 learn nothing, so that some answer as well.
@@ -200,15 +178,4 @@ def test_four_pictures_are_learned_by_heart():
         iou_threshold=0.5,
         max_detections=50,
     )
-    scores = found["scores"].numpy()
-    is_hit = np.zeros(scores.shape, bool)
-    for picture, count in enumerate((objects["weights"] > 0).sum(axis=1)):
-        overlap = boxes_of.iou(
-            objects["boxes"][picture, :count], found["boxes"][picture]
-        )
-        labels = objects["labels"][picture, :count]
-        is_same = labels[:, None] == found["labels"].numpy()[picture]
-        matches = (overlap.numpy() >= 0.5) & is_same
-        np.testing.assert_array_equal(matches.sum(axis=1), 1)
-        is_hit[picture] = matches.any(axis=0)
-    assert scores[is_hit].min() > scores[~is_hit].max()
+    check_learned(found, objects)

@@ -8,36 +8,14 @@ import pytest
 import tensorflow as tf
 
 from tfdl import errors
-from tfdl.data import synthetic
 from tfdl.ops import boxes as boxes_of, nms
 from tfdl.tasks.detection import ssd
 
-SIDE, CLASSES, ROOM = 128, 10, 6
+SIDE, CLASSES = 128, 10
 
 
 def count_trainable(model):
     return sum(math.prod(weight.shape) for weight in model.trainable_variables)
-
-
-def pad(arrays, fill):
-    padded = np.full((len(arrays), ROOM, *arrays[0].shape[1:]), fill, arrays[0].dtype)
-    for row, array in zip(padded, arrays, strict=True):
-        row[: len(array)] = array
-    return padded
-
-
-def drawings(count=4):
-    rng = np.random.default_rng(3)
-    samples = [
-        synthetic.draw(rng, image_size=SIDE, max_objects=4) for _ in range(count)
-    ]
-    images = np.stack([sample["image"] for sample in samples]) / np.float32(255)
-    labels = pad([sample["labels"] for sample in samples], -1)
-    return images, {
-        "boxes": pad([sample["boxes"] for sample in samples], 0),
-        "labels": labels,
-        "weights": np.float32(labels >= 0),
-    }
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +73,7 @@ def test_other_pictures_have_as_many_maps_as_do_not_vanish(make, backbone, image
 
 
 @pytest.mark.parametrize("backbone", [None, "resnet18", "mobilenet_v2"])
-def test_losses_start_where_theory_says(backbone):
+def test_losses_start_where_theory_says(backbone, drawings):
     made = ssd.ssd300((SIDE, SIDE, 3), CLASSES, backbone=backbone, width=0.25)
     images, objects = drawings()
     targets = made.targets(objects)
@@ -106,7 +84,7 @@ def test_losses_start_where_theory_says(backbone):
     assert start["class_loss"] == pytest.approx(4 * math.log(1 + CLASSES), rel=0.01)
 
 
-def test_padding_and_empty_pictures(small):
+def test_padding_and_empty_pictures(small, drawings):
     images, objects = drawings(2)
     objects["weights"][1], objects["labels"][1] = 0, -1
     few = {name: some[:, :4] for name, some in objects.items()}
@@ -137,7 +115,7 @@ def test_five_hundred_objects(small):
 
 
 @pytest.mark.slow
-def test_targets_of_a_pipeline_train_in_bfloat16():
+def test_targets_of_a_pipeline_train_in_bfloat16(drawings):
     keras.config.set_dtype_policy("mixed_bfloat16")
     made = ssd.ssd300((SIDE, SIDE, 3), CLASSES, width=0.125)
     images, objects = drawings(2)
@@ -153,7 +131,7 @@ def test_targets_of_a_pipeline_train_in_bfloat16():
     assert np.isfinite(history["loss"]).all()
 
 
-def test_every_weight_has_a_gradient(small):
+def test_every_weight_has_a_gradient(small, drawings):
     images, objects = drawings(2)
     targets = small.targets(objects)
     with tf.GradientTape() as tape:
@@ -163,7 +141,7 @@ def test_every_weight_has_a_gradient(small):
     assert all(np.isfinite(gradient).all() for gradient in gradients)
 
 
-def test_decoded_targets_are_found_again(small):
+def test_decoded_targets_are_found_again(small, drawings):
     """The scores of perfect logits are those of the right class, without background."""
     _, objects = drawings(2)
     targets = small.targets(objects)
@@ -192,7 +170,7 @@ def test_an_unknown_size_or_one_too_small_is_refused():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("backbone", [None, "resnet18"])
-def test_four_pictures_are_learned_by_heart(backbone):
+def test_four_pictures_are_learned_by_heart(backbone, drawings):
     keras.utils.set_random_seed(0)
     made = ssd.ssd300((SIDE, SIDE, 3), CLASSES, backbone=backbone, width=0.25)
     images, objects = drawings()
