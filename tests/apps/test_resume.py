@@ -18,6 +18,19 @@ FLAGS = (
     *("--save-every", "4", "--steps-per-execution", "3"),
 )
 STEPS = 33
+MOMENTS = [
+    "step:2",  # before the first save
+    "step:6",  # in the middle of an epoch, after a save
+    "save:8",  # during a save
+    "validation:1",  # of the first epoch
+    "save:11",  # the one that ends the first epoch
+    "step:15",
+    "validation:2",  # of the second epoch
+    f"step:{STEPS}",  # the last one
+]
+MOMENTS_OF_EACH_KIND = ["step:6", "validation:1", "save:22"]
+ONE_DEVICE = {"strategy": "one_device", "devices": 1}
+TWO_REPLICAS = {"strategy": "mirrored", "devices": 2}
 
 
 def launch(run, cache, moment, *, strategy="one_device", devices=1, extra=()):
@@ -38,23 +51,16 @@ def tables(run: pathlib.Path) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("strategy", "devices"), [("one_device", 1), ("mirrored", 2)])
+@pytest.mark.parametrize(
+    ("options", "moments"),
+    [(ONE_DEVICE, MOMENTS), (TWO_REPLICAS, MOMENTS_OF_EACH_KIND)],
+    ids=["one_device", "two_replicas"],
+)
 def test_a_run_killed_at_every_kind_of_moment_repeats_the_uninterrupted_one(
-    tmp_path, cache, strategy, devices
+    tmp_path, cache, options, moments
 ):
-    options = {"strategy": strategy, "devices": devices}
     whole = launch(tmp_path / "whole", cache, "never", **options)
     assert whole.returncode == 0, whole.stderr
-    moments = [
-        "step:2",  # before the first save
-        "step:6",  # in the middle of an epoch, after a save
-        "save:8",  # during a save
-        "validation:1",  # of the first epoch
-        "save:11",  # the one that ends the first epoch
-        "step:15",
-        "validation:2",  # of the second epoch
-        f"step:{STEPS}",  # the last one
-    ]
     for moment in moments:
         killed = launch(tmp_path / "killed", cache, moment, **options)
         assert killed.returncode == -9, f"{moment}: {killed.stderr}"

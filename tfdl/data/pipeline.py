@@ -9,6 +9,7 @@ Mixing takes its partners from neighbouring positions, see `groups`.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -138,23 +139,11 @@ class Training:
         Raises:
             UsageError: the batch does not divide into the parts.
         """
-        parts = shard.count * shard.replicas
-        if self.batch_size % parts:
-            raise errors.UsageError(
-                f"--batch-size {self.batch_size} does not divide into {parts} replicas",
-                f"choose a multiple of {parts}",
-            )
-        part = self.batch_size // parts
-        middle = self._end_of_mixing(steps)
-        mixed, plain = range(steps.start, middle), range(middle, steps.stop)
-        if not mixed:
-            batches = self._plain_batches(plain, shard, part)
-        elif not plain:
-            batches = self._mixed_batches(mixed, shard, part)
-        else:
-            later = self._plain_batches(plain, shard, part)
-            batches = self._mixed_batches(mixed, shard, part).concatenate(later)
-        return _as_it_stands(batches.prefetch(_PREFETCHED))
+        return self._batches(steps, shard, self.recipe.feed)
+
+    def unfed(self, steps: range) -> tf.data.Dataset:
+        """Build the batches of the given steps as they are before `recipe.feed`."""
+        return self._batches(steps, WHOLE, dict)
 
     def example_at(self, position: tf.Tensor) -> dict[str, tf.Tensor]:
         """Compute the example at a position, int64 (), of the training, not mixed."""
@@ -200,19 +189,44 @@ class Training:
             return steps.stop
         return min(max(self.mixed_steps, steps.start), steps.stop)
 
-    def _plain_batches(self, steps: range, shard: Shard, size: int) -> tf.data.Dataset:
+    def _batches(self, steps: range, shard: Shard, feed: Callable) -> tf.data.Dataset:
+        parts = shard.count * shard.replicas
+        if self.batch_size % parts:
+            raise errors.UsageError(
+                f"--batch-size {self.batch_size} does not divide into {parts} replicas",
+                f"choose a multiple of {parts}",
+            )
+        part = self.batch_size // parts
+        middle = self._end_of_mixing(steps)
+        mixed, plain = range(steps.start, middle), range(middle, steps.stop)
+        if not mixed:
+            batches = self._plain_batches(plain, shard, part, feed)
+        elif not plain:
+            batches = self._mixed_batches(mixed, shard, part, feed)
+        else:
+            later = self._plain_batches(plain, shard, part, feed)
+            batches = self._mixed_batches(mixed, shard, part, feed).concatenate(later)
+        return _as_it_stands(batches.prefetch(_PREFETCHED))
+
+    def _plain_batches(
+        self, steps: range, shard: Shard, size: int, feed: Callable
+    ) -> tf.data.Dataset:
         """Batch examples as they are."""
         if isinstance(self.examples, source.Stream):
             batched = self._streamed(steps, shard).batch(size, drop_remainder=True)
-            return batched.map(self.recipe.feed)
+            return batched.map(feed)
+
+        one = self._traced_example
 
         def batch(places: tf.Tensor):
-            return self.recipe.feed(_in_turn(places, self.example_at))
+            return feed(_in_turn(places, one))
 
         positions = _positions(self.batch_size, steps, shard)
         return _mapped(positions.batch(size, drop_remainder=True), batch)
 
-    def _mixed_batches(self, steps: range, shard: Shard, size: int) -> tf.data.Dataset:
+    def _mixed_batches(
+        self, steps: range, shard: Shard, size: int, feed: Callable
+    ) -> tf.data.Dataset:
         """Batch mixed examples; groups never reach over the end of a batch."""
         if size % groups.SIZE:
             raise errors.UsageError(
@@ -221,20 +235,35 @@ class Training:
                 f"choose a multiple of {groups.SIZE} times the number of replicas",
             )
         shape = [size // groups.SIZE, groups.SIZE]
+        one, mixed_group = self._traced_example, self._traced_group
 
         def batch(places: tf.Tensor):
-            examples = _in_turn(places, self.example_at)
+            examples = _in_turn(places, one)
             placed = tf.nest.map_structure(
                 lambda t: tf.reshape(t, [*shape, *t.shape[1:]]), (places, examples)
             )
-            mixed = _in_turn(placed, self._mixed)
+            mixed = _in_turn(placed, mixed_group)
             whole = tf.nest.map_structure(
                 lambda t: tf.reshape(t, [size, *t.shape[2:]]), mixed
             )
-            return self.recipe.feed(whole)
+            return feed(whole)
 
         positions = _positions(self.batch_size, steps, shard)
         return _mapped(positions.batch(size, drop_remainder=True), batch)
+
+    @functools.cached_property
+    def _traced_example(self):
+        """Trace `example_at` once, for every data set of this training."""
+        return _traced(self.example_at, tf.TensorSpec([], tf.int64))
+
+    @functools.cached_property
+    def _traced_group(self):
+        """Trace `_mixed` once, for every data set of this training."""
+        members = tf.nest.map_structure(
+            lambda t: tf.TensorSpec([groups.SIZE, *t.shape], t.dtype),
+            self._traced_example.structured_outputs,
+        )
+        return _traced(self._mixed, tf.TensorSpec([groups.SIZE], tf.int64), members)
 
     def _mixed(self, positions: tf.Tensor, group: dict) -> dict[str, tf.Tensor]:
         """Mix the examples of a group, each tensor (group, ...)."""
@@ -282,29 +311,35 @@ def evaluation(
 def _mapped(dataset: tf.data.Dataset, function: Callable) -> tf.data.Dataset:
     """Compute several elements at a time, in order."""
     return dataset.map(
-        function, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+        tf.autograph.experimental.do_not_convert(function),
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
     )
 
 
-def _in_turn(elements, function: Callable):
+def _traced(function: Callable, *arguments):
+    """Trace a function that has no Python branches on tensors."""
+    return tf.function(function, autograph=False).get_concrete_function(*arguments)
+
+
+def _in_turn(elements, function):
     """Compute the elements of a batch one after another, in one call.
 
     Batches are computed beside each other instead: handing every single element from
     thread to thread takes as long as its augmentation. It is a loop and no data set in
     the data set: that would count as stateful, and where operations are to be
     deterministic tf.data computes what is stateful on one thread.
+
+    Args:
+        elements: tensor, or tuple of nests of them, (batch, ...).
+        function: of one of them, as `_traced` makes it.
     """
-    specs = tf.nest.map_structure(
-        lambda t: tf.TensorSpec(t.shape[1:], t.dtype), elements
-    )
-    arguments = specs if isinstance(specs, tuple) else (specs,)
-    one = tf.function(function).get_concrete_function(*arguments)
     return tf.map_fn(
-        lambda element: one(*element) if isinstance(element, tuple) else one(element),
+        lambda one: function(*one) if isinstance(one, tuple) else function(one),
         elements,
         parallel_iterations=1,
         fn_output_signature=tf.nest.map_structure(
-            lambda t: tf.TensorSpec(t.shape, t.dtype), one.structured_outputs
+            lambda t: tf.TensorSpec(t.shape, t.dtype), function.structured_outputs
         ),
     )
 

@@ -78,7 +78,9 @@ def run(
         seed: of every layer that draws.
 
     Returns:
-        (findings in the order in which to mend them, charts and pictures by name).
+        (findings in the order in which to mend them, charts and pictures by name). What
+        fails before any step was taken keeps the trial trainings from being run: they
+        would fail of the same, after minutes.
     """
     batch = next(iter(set_up.feed.batches(range(1))))
     trial = trials.Trial(model, batch, seed=seed)
@@ -88,22 +90,29 @@ def run(
     found.append(_start_losses(trial, batch, set_up.start_losses(batch)))
     gradients, norms = internals.gradients(trial, batch, is_frozen=is_frozen)
     found.append(gradients)
+    if any(row.verdict == "fail" for row in found):
+        reason = "left out until the failures above are mended"
+        return [*found, Finding("trial trainings", "warn", reason)], set_up.pictures
+    trained, charts = _trainings(trial, set_up, batch, rate=rate, norms=norms)
+    return [*found, *trained], {**set_up.pictures, **charts}
 
+
+def _trainings(
+    trial: trials.Trial, set_up: SetUp, batch, *, rate: float, norms: Sequence[float]
+) -> tuple[list[Finding], Pictures]:
+    """Look at what is seen in training alone -> (findings, charts)."""
     swept = rate_range.measure(trial, set_up.feed.batches(range(rate_range.STEPS)))
-    found.append(_rate(swept, rate))
     updates, ratios = internals.updates(trial, batch, rate=rate)
-    found.append(updates)
     trial_rate = swept.suggested if np.isfinite(swept.suggested) else rate
     overfitted, losses = _overfits(trial, batch, trial_rate, set_up.least_loss)
-    found.append(overfitted)
+    found = [_rate(swept, rate), updates, overfitted]
     found.append(_needs_its_input(trial, set_up, trial_rate))
     found.append(_speed(trial, set_up.feed, batch))
-    charts = {
+    return found, {
         "learning_rate_range": _range_chart(swept, rate),
         "one_batch": _one_batch_chart(losses),
         "layers": _layers_chart(norms, ratios),
     }
-    return found, {**set_up.pictures, **charts}
 
 
 def _start_losses(trial: trials.Trial, batch, expected: dict[str, float]) -> Finding:

@@ -32,7 +32,7 @@ def compiled(
     if features:
         model = _with_features(model)
 
-    @tf.function(input_signature=[batch])
+    @tf.function(input_signature=[batch], autograph=False)
     def infer(images: tf.Tensor) -> dict | tf.Tensor | tuple:
         if not features:
             return model(images, training=False)

@@ -15,7 +15,7 @@ def build_metrics(model: keras.Model, batches, where) -> None:
     replicas fails: "You must feed a value for placeholder tensor".
     """
 
-    @tf.function
+    @tf.function(autograph=False)
     def test(batch):
         where.run(model.test_step, args=(batch,))
 
@@ -82,6 +82,7 @@ def _step_function(model: keras.Model, seed: int):
     weights = {id(variable) for variable in model.weights}
     seed_states = [v for v in model.variables if id(v) not in weights]
 
+    @tf.autograph.experimental.do_not_convert
     def step_once(batch, step, is_measured):
         _seed(seed_states, seed, step)
         learning_rate = tf.convert_to_tensor(model.optimizer.learning_rate)

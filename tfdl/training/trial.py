@@ -30,8 +30,10 @@ class Trial:
         ]
         self._start = [variable.numpy() for variable in self._variables]
         self._run_steps = steps.compile_steps(model, where, seed)
-        self._loss = tf.function(self._batch_loss, reduce_retracing=True)
-        self._gradients = tf.function(self._batch_gradients)
+        self._loss = tf.function(
+            self._batch_loss, reduce_retracing=True, autograph=False
+        )
+        self._gradients = tf.function(self._batch_gradients, autograph=False)
 
     def reset(self) -> None:
         """Put every variable back to its first value."""

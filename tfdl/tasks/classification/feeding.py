@@ -1,6 +1,7 @@
 """The splits of a data set, fed to training, to a check and to evaluation."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
@@ -76,7 +77,7 @@ class Splits:
         """Names that labels index."""
         return self.sources["train"].class_names
 
-    @property
+    @functools.cached_property
     def training(self) -> pipeline.Training:
         """The training batches."""
         return pipeline.Training(

@@ -81,7 +81,10 @@ def signatures(
     def answer(batch: tf.Tensor) -> dict[str, tf.Tensor]:
         return answers(infer(batch), class_names=class_names, multi_label=multi_label)
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")])
+    @tf.function(
+        input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")],
+        autograph=False,
+    )
     def serving_default(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         with tf.device("CPU:0"):  # strings and decoders have no other
             shape = tf.TensorSpec(image_shape, tf.float32)
@@ -90,7 +93,7 @@ def signatures(
 
     prepared = tf.TensorSpec([None, *image_shape], tf.float32, "images")
 
-    @tf.function(input_signature=[prepared])
+    @tf.function(input_signature=[prepared], autograph=False)
     def serve_tensor(images: tf.Tensor) -> dict[str, tf.Tensor]:
         return answer(images)
 

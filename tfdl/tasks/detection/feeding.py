@@ -119,9 +119,7 @@ class Splits:
 
     def first_batch(self) -> dict[str, tf.Tensor]:
         """Compute the first step's "images", "boxes", "labels" and "weights"."""
-        shown = dataclasses.replace(self.recipe, feed=dict)
-        training = dataclasses.replace(self.training, recipe=shown)
-        batch = next(iter(training.batches(range(1))))
+        batch = next(iter(self.training.unfed(range(1))))
         return {"images": batch.pop("image"), **batch}
 
     def evaluation(self, split: str) -> tf.data.Dataset:

@@ -101,7 +101,7 @@ def finishing(thresholds: Thresholds, *, image_size: int) -> Callable[..., Answe
     return finish
 
 
-_finished = tf.function(postprocess, reduce_retracing=True)
+_finished = tf.function(postprocess, reduce_retracing=True, autograph=False)
 
 
 def signatures(
@@ -147,12 +147,12 @@ def signatures(
         for name in ("score", "iou")
     ]
 
-    @tf.function(input_signature=[files])
+    @tf.function(input_signature=[files], autograph=False)
     def serving_default(image_bytes: tf.Tensor) -> Answers:
         squares, sizes = read_all(image_bytes)
         return answer(infer(squares), sizes)
 
-    @tf.function(input_signature=[files, *numbers])
+    @tf.function(input_signature=[files, *numbers], autograph=False)
     def serve_tuned(image_bytes, score_threshold, iou_threshold) -> Answers:
         squares, sizes = read_all(image_bytes)
         return answer(
@@ -164,7 +164,9 @@ def signatures(
 
     prepared = [None, image_size, image_size, 3]
 
-    @tf.function(input_signature=[tf.TensorSpec(prepared, tf.float32, "images")])
+    @tf.function(
+        input_signature=[tf.TensorSpec(prepared, tf.float32, "images")], autograph=False
+    )
     def serve_tensor(images: tf.Tensor) -> Answers:
         return answer(infer(images), None)
 

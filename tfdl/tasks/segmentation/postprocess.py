@@ -81,7 +81,7 @@ def compiled_label_maps(
     return lambda images: _label_maps(infer, tf.convert_to_tensor(images), **how)
 
 
-_label_maps = tf.function(label_maps, reduce_retracing=True)
+_label_maps = tf.function(label_maps, reduce_retracing=True, autograph=False)
 
 
 def signatures(
@@ -106,7 +106,10 @@ def signatures(
         found = label_maps(infer, image[None], tiling, num_classes=num_classes)
         return tf.io.encode_png(found[0, :, :, None])
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")])
+    @tf.function(
+        input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")],
+        autograph=False,
+    )
     def serving_default(image_bytes: tf.Tensor) -> Answers:
         spec = tf.TensorSpec([], tf.string)
         # One picture after the other, since each needs memory for itself.
@@ -117,7 +120,7 @@ def signatures(
 
     spec = tf.TensorSpec([None, None, None, 3], tf.float32, "images")
 
-    @tf.function(input_signature=[spec])
+    @tf.function(input_signature=[spec], autograph=False)
     def serve_tensor(images: tf.Tensor) -> Answers:
         found = tiled_probabilities(infer, images, tiling, num_classes=num_classes)
         return {"probabilities": found}
@@ -140,7 +143,7 @@ def untiled_signatures(
     """
     spec = tf.TensorSpec([None, None, None, 3], tf.float32, "images")
 
-    @tf.function(input_signature=[spec])
+    @tf.function(input_signature=[spec], autograph=False)
     def serve_tensor(images: tf.Tensor) -> Answers:
         average = tiling.average_flipped
         return {"probabilities": probabilities(infer, images, average_flipped=average)}
