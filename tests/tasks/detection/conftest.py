@@ -7,12 +7,19 @@ from tfdl.data import synthetic
 from tfdl.ops import boxes as boxes_of
 
 SIDE, ROOM = 128, 6  # pixels; places for objects
+CELLS = 56  # of an outline's side
 
 
 @pytest.fixture(scope="session")
 def drawings():
     """Return a function: how many -> (images in [0, 1], padded objects)."""
     return _drawings
+
+
+@pytest.fixture(scope="session")
+def outlined_drawings():
+    """Return a function: how many -> the same, the objects with their outlines."""
+    return _outlined
 
 
 @pytest.fixture(scope="session")
@@ -32,11 +39,13 @@ def _pad(arrays, fill):
     return padded
 
 
-def _drawings(count=4):
+def _samples(count):
     rng = np.random.default_rng(3)
-    samples = [
-        synthetic.draw(rng, image_size=SIDE, max_objects=4) for _ in range(count)
-    ]
+    return [synthetic.draw(rng, image_size=SIDE, max_objects=4) for _ in range(count)]
+
+
+def _drawings(count=4):
+    samples = _samples(count)
     images = np.stack([sample["image"] for sample in samples]) / np.float32(255)
     labels = _pad([sample["labels"] for sample in samples], -1)
     return images, {
@@ -44,6 +53,23 @@ def _drawings(count=4):
         "labels": labels,
         "weights": np.float32(labels >= 0),
     }
+
+
+def _outlined(count=4):
+    images, objects = _drawings(count)
+    outlines = [
+        np.stack([_within(*pair) for pair in zip(s["masks"], s["boxes"], strict=True)])
+        for s in _samples(count)
+    ]
+    return images, objects | {"outlines": _pad(outlines, 0)}
+
+
+def _within(mask, box):
+    """Look at a mask within its box, at the nearest pixels."""
+    low, high = box[:2], box[2:]
+    places = low + (np.arange(CELLS)[:, None] + 0.5) / CELLS * (high - low)
+    columns, rows = places.astype(int).T
+    return mask[np.ix_(rows, columns)].astype(np.float32)
 
 
 def _check_learned(found, objects):

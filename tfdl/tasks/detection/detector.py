@@ -57,7 +57,8 @@ class Detector:
         targets = self.targets(objects)
         if self.training_network is None:
             return images, targets
-        return {"image": images, **objects}, targets
+        known = {name: objects[name] for name in ("boxes", "labels", "weights")}
+        return {"image": images, **known}, targets
 
     @property
     def inference_model(self) -> keras.Model:

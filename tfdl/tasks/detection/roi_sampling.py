@@ -79,7 +79,8 @@ class SampledProposals(keras.layers.Layer):
         owners = ops.cast(ops.argmax(overlap, axis=-1), "int32")
 
         draws = _draws(image, ops.shape(boxes)[1])
-        most_positive, others = self._room(proposals["boxes"].shape[1])
+        count = min(self.count, proposals["boxes"].shape[1])
+        most_positive, others = room(count)
         positive, places = _drawn(
             draws, ops.logical_and(is_real, is_object), most_positive
         )
@@ -109,11 +110,11 @@ class SampledProposals(keras.layers.Layer):
         }
         return {name: ops.stop_gradient(each) for name, each in drawn.items()}
 
-    def _room(self, num_proposals: int) -> tuple[int, int]:
-        """Count the places for objects and for background."""
-        count = min(self.count, num_proposals)
-        most_positive = max(1, round(POSITIVE_SHARE * count))
-        return most_positive, count - most_positive
+
+def room(count: int) -> tuple[int, int]:
+    """Divide drawn proposals into the places for objects and those for background."""
+    most_positive = max(1, round(POSITIVE_SHARE * count))
+    return most_positive, count - most_positive
 
 
 def _draws(image, count):
