@@ -80,11 +80,19 @@ def test_labels_that_pictures_do_not_tell_fail(checked, bars):
     assert "shuffled" in reasons["input is used"]
 
 
-def test_a_model_that_cannot_learn_by_heart_fails(checked, model):
-    model.get_layer("second").bias.assign([-100.0] * 8)
-    verdicts, _, _ = checked()
+def test_a_model_that_cannot_learn_by_heart_fails(checked):
+    verdicts, reasons, _ = checked(least_loss=lambda batch: -10.0)  # out of reach
     assert verdicts["one batch is overfitted"] == "fail"
+    assert "cannot even learn these by heart" in reasons["one batch is overfitted"]
+
+
+def test_what_fails_at_once_keeps_trial_trainings_from_being_run(checked, model):
+    model.get_layer("second").bias.assign([-100.0] * 8)
+    verdicts, reasons, drawn = checked()
     assert verdicts["activations"] == "fail"
+    assert "one batch is overfitted" not in verdicts
+    assert "left out until" in reasons["trial trainings"]
+    assert drawn.keys() == {"train_batch"}
 
 
 def test_a_gain_is_counted_in_standard_errors():

@@ -1,18 +1,14 @@
 """Reads COCO's outlines as label maps: the background, then the classes."""
 
-import hashlib
-import json
-import os
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
-
-import numpy as np
+from collections.abc import Callable, Sequence
 
 from tfdl.data.sources import (
     annotated,
     box_faults,
     coco,
     coco_masks,
+    coco_outlines,
     label_classes,
     label_maps,
     labelled,
@@ -21,8 +17,6 @@ from tfdl.data.sources import (
 )
 
 _BACKGROUND = "background"
-_VERSION = 1  # of the maps: one more where they are painted differently
-_MAX_BEYOND = 2.0  # of a picture's longer side; nothing but an error lies farther out
 
 
 def read(
@@ -72,11 +66,12 @@ def _pairs(
     pictures: Sequence[annotated.Picture], file: pathlib.Path, folder: pathlib.Path
 ) -> list[labelled.Pair]:
     """Paint the label map of every picture that has none yet and is without fault."""
-    maps = [folder / _name_of(file) / _map_name(picture) for picture in pictures]
+    own = folder / coco_outlines.folder_name(file)
+    maps = [own / coco_outlines.file_name(p.path, p.places) for p in pictures]
     sizes = upright.sizes([picture.path for picture in pictures])
     outlines = {}
     if not all(label.exists() for label in maps):
-        outlines = _outlines(file)
+        outlines = coco_outlines.read(file)
     return [
         _pair(*row, outlines, file=file)
         for row in zip(pictures, sizes, maps, strict=True)
@@ -110,46 +105,7 @@ def _fault(
         )
     faults = dict(reversed(picture.faults))
     for index, outline in enumerate(outlines):
-        reason = faults.get(index, "") or _outline_fault(outline, size)
+        reason = faults.get(index, "") or coco_outlines.fault(outline, size)
         if reason:
             return f"{picture.places[index]}: {reason}"
     return ""
-
-
-def _outline_fault(outline: coco_masks.Outline | None, size: tuple[int, int]) -> str:
-    if not outline:
-        return "it has no outline, a box alone is no mask"
-    if isinstance(outline, Mapping):
-        own = tuple(outline["size"])
-        if own == size:
-            return ""
-        return f"its runs are of {box_faults.text(own)}, the picture of another size"
-    farthest = max(np.abs(polygon).max() for polygon in outline)
-    if farthest > _MAX_BEYOND * max(size):
-        return f"its outline reaches to {farthest:g}, far out of the picture"
-    return ""
-
-
-def _outlines(file: pathlib.Path) -> dict[str, coco_masks.Outline | None]:
-    """Read the outline of each object, by the place that `coco.read` gives it."""
-    return {
-        f"{file}, image {row['image_id']}, annotation {row['id']}": row.get(
-            "segmentation"
-        )
-        for row in json.loads(file.read_bytes())["annotations"]
-    }
-
-
-def _name_of(file: pathlib.Path) -> str:
-    """Name the folder of a file's maps: another content has another folder."""
-    status = file.stat()
-    content = f"{status.st_size}|{status.st_mtime_ns}"
-    return _digest(f"{_VERSION}|{file.absolute()}|{content}")
-
-
-def _map_name(picture: annotated.Picture) -> str:
-    return _digest("\n".join([str(picture.path), *picture.places])) + ".png"
-
-
-def _digest(text: str) -> str:
-    return hashlib.blake2b(os.fsencode(text), digest_size=16).hexdigest()

@@ -1,5 +1,6 @@
 """Reads the seeded drawings of `tfdl.data.synthetic`, drawn once into the cache."""
 
+import dataclasses
 import hashlib
 import json
 import pathlib
@@ -8,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdl.data import synthetic
-from tfdl.data.sources import semantic, source, tabulated
+from tfdl.data.sources import instances, semantic, source, tabulated
 
 _BACKGROUND = "background"
 _PADDING_LABEL = -1
@@ -114,6 +115,47 @@ def read_semantic(
             sizes=np.full((num_examples, 2), image_size, np.int32),
         )
     }
+
+
+def read_instances(
+    *,
+    cache: pathlib.Path,
+    num_examples: int,
+    image_size: int,
+    max_objects: int,
+    seed: int,
+) -> dict[str, instances.Source]:
+    """Draw the pictures, or find them drawn, with the masks of their objects.
+
+    Args:
+        cache: folder under which the drawings are kept.
+        num_examples: pictures to draw.
+        image_size: their height and width in pixels.
+        max_objects: most objects in one picture.
+        seed: of the drawings.
+
+    Returns:
+        {"train": Source}.
+    """
+    examples = read(
+        cache=cache,
+        num_examples=num_examples,
+        image_size=image_size,
+        max_objects=max_objects,
+        multi_label=True,
+        seed=seed,
+    )["train"]
+
+    def load(index: tf.Tensor) -> source.Sample:
+        sample = examples.load(index)
+        return {name: sample[name] for name in ("image", "boxes", "labels", "masks")}
+
+    def masks_of(number: int) -> np.ndarray:
+        return load(tf.constant(number, tf.int64))["masks"].numpy() > 0
+
+    fields = {f.name: getattr(examples, f.name) for f in dataclasses.fields(examples)}
+    known = instances.Source(**fields | {"load": load}, masks_of=masks_of)
+    return {"train": known}
 
 
 def _class_pixels(

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 
 from tfdl.tasks.detection import detector, feeding, lint, pictures
 
@@ -11,12 +12,15 @@ from tfdl.tasks.detection import detector, feeding, lint, pictures
 def set_up(
     splits: feeding.Splits,
     build: Callable[[int], detector.Detector],
+    *,
+    draw: Callable[..., np.ndarray] = pictures.batch,
 ) -> dict[str, Any]:
     """Say what is to be checked before training, and against what.
 
     Args:
         splits: of the data set.
         build: number of classes -> detector.
+        draw: draws what `splits.first_batch` returns, with `class_names`.
 
     Returns:
         The arguments of `tfdl.training.diagnostics.SetUp`.
@@ -36,9 +40,7 @@ def set_up(
             image_size=splits.image_size,
             smallest_stride=made.smallest_stride,
         ),
-        "pictures": {
-            "train_batch": pictures.batch(**splits.first_batch(), class_names=names)
-        },
+        "pictures": {"train_batch": draw(**splits.first_batch(), class_names=names)},
         "start_losses": lambda batch: made.start_losses(batch[1]),
         "least_loss": lambda batch: 0.0,
     }

@@ -6,15 +6,15 @@ Difficult objects count as all others: COCO knows crowds only.
 import contextlib
 import dataclasses
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 
-from tfdl.tasks.detection import pooled as pooling
+from tfdl.tasks.detection import mask_runs, pooled as pooling
 
 _AREAS = ("all", "small", "medium", "large")
-_LIMITS = (1, 10, 100)  # detections of a class in a picture
+LIMITS = (1, 10, 100)  # detections of a class in a picture
 _IOU = {"AP50": 0, "AP75": 5}  # places among 0.5, 0.55, ..., 0.95
 
 
@@ -24,8 +24,8 @@ class Numbers:
 
     Attributes:
         overall: "AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large", "AR_1",
-            "AR_10", "AR_100", "AR_small", "AR_medium" and "AR_large", without those
-            that have no object.
+            "AR_10", "AR_100", or of another limit, "AR_small", "AR_medium" and
+            "AR_large", without those that have no object.
         of_classes: "AP", "AP50" and "AR", float64 (classes,), NaN of a class without
             objects.
     """
@@ -34,12 +34,40 @@ class Numbers:
     of_classes: dict[str, np.ndarray]
 
 
-def evaluate(pooled: pooling.Pooled) -> Numbers:
-    """Measure a split as COCO does."""
+def evaluate(
+    pooled: pooling.Pooled,
+    *,
+    masks: tuple[Sequence[dict], Sequence[dict]] | None = None,
+    most: int = LIMITS[-1],
+) -> Numbers:
+    """Measure a split as COCO does.
+
+    Args:
+        pooled: the split.
+        masks: COCO's runs of the objects and of the detections, in the order of
+            `pooled.truth` and as the detections were given; boxes are compared without.
+        most: detections of a class in a picture that count, in place of 100.
+    """
     with _no_garbage_collection():
-        truth = COCO(_data_set(pooled, _annotations_of_objects(pooled)))
-        found = COCO(_data_set(pooled, _annotations_of_detections(pooled)))
-        evaluation = COCOeval_faster(truth, found, "bbox")
+        objects = _annotations_of_objects(pooled)
+        detections = _annotations_of_detections(pooled)
+        if masks is not None:
+            _add_masks(objects, masks[0])
+            _add_masks(detections, [masks[1][n] for n in pooled.found.given])
+            for detection, area in zip(
+                detections, mask_runs.areas(masks[1])[pooled.found.given], strict=True
+            ):
+                detection["area"] = float(area)
+        sizes = {
+            row["image_id"]: row["segmentation"]["size"]
+            for row in (*objects, *detections)
+            if masks is not None
+        }
+        truth = COCO(_data_set(pooled, objects, sizes))
+        found = COCO(_data_set(pooled, detections, sizes))
+        kind = "bbox" if masks is None else "segm"
+        evaluation = COCOeval_faster(truth, found, kind)
+        evaluation.params.maxDets = [*LIMITS[:-1], most]
         evaluation.evaluate()
         evaluation.accumulate()
     # Of thresholds, (recalls,) classes, areas and limits; -1 where nothing is.
@@ -47,7 +75,8 @@ def evaluate(pooled: pooling.Pooled) -> Numbers:
         np.where(evaluation.eval[name] < 0, np.nan, evaluation.eval[name])
         for name in ("precision", "recall")
     )
-    return Numbers(_overall(precision, recall), _of_classes(precision, recall))
+    limits = evaluation.params.maxDets
+    return Numbers(_overall(precision, recall, limits), _of_classes(precision, recall))
 
 
 @contextlib.contextmanager
@@ -65,9 +94,14 @@ def _no_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _data_set(pooled, annotations) -> dict:
+def _data_set(pooled, annotations, sizes) -> dict:
+    """Make what the COCO API takes; a picture without masks may be of any size."""
+    numbers = range(1, 1 + pooled.num_pictures)
+    shapes = ((number, *sizes.get(number, (1, 1))) for number in numbers)
     return {
-        "images": [{"id": 1 + number} for number in range(pooled.num_pictures)],
+        "images": [
+            {"id": n, "height": rows, "width": cols} for n, rows, cols in shapes
+        ],
         "categories": [{"id": 1 + number} for number in range(pooled.num_classes)],
         "annotations": annotations,
     }
@@ -98,6 +132,11 @@ def _annotations_of_detections(pooled) -> list[dict]:
     ]
 
 
+def _add_masks(annotations: list[dict], runs: Sequence[dict]) -> None:
+    for annotation, mask in zip(annotations, runs, strict=True):
+        annotation["segmentation"] = mask
+
+
 def _columns(table) -> tuple:
     """Return what all annotations have; an annotation 0 would count as none."""
     corners = table.boxes[:, :2]
@@ -106,12 +145,12 @@ def _columns(table) -> tuple:
     return range(1, 1 + len(boxes)), pictures, labels, boxes.tolist()
 
 
-def _overall(precision, recall) -> dict[str, float]:
+def _overall(precision, recall, limits) -> dict[str, float]:
     numbers = {"AP": precision[..., 0, -1]}
     numbers |= {name: precision[place, ..., 0, -1] for name, place in _IOU.items()}
     for index, area in enumerate(_AREAS[1:], start=1):
         numbers[f"AP_{area}"] = precision[..., index, -1]
-    for index, limit in enumerate(_LIMITS):
+    for index, limit in enumerate(limits):
         numbers[f"AR_{limit}"] = recall[..., 0, index]
     for index, area in enumerate(_AREAS[1:], start=1):
         numbers[f"AR_{area}"] = recall[..., index, -1]

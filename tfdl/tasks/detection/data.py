@@ -24,6 +24,8 @@ FORMATS = ("synthetic", *formats.FORMATS, "tfds")
 
 GREY = 0.5  # around a picture that is not square
 PADDING_LABEL = -1
+# What is known of objects, and what stands there for none.
+FILLINGS = {"boxes": 0.0, "labels": PADDING_LABEL, "weights": 0.0, "outlines": 0.0}
 _DRAWING_SEED = 20
 _DRAWN_OBJECTS = 4  # at most, in a drawing
 
@@ -232,18 +234,18 @@ def together(objects: dict[str, tf.Tensor], *, max_objects: int) -> dict:
 
     Args:
         objects: "boxes", float32 (batch, objects, 4), "labels" and "weights" (batch,
-            objects); weight 0 is padding.
+            objects), weight 0 is padding, and perhaps "outlines", (batch, objects,
+            cells, cells).
         max_objects: as many as there will be; more are dropped, the last first.
     """
     is_padding = tf.cast(objects["weights"] <= 0, tf.int32)
     order = tf.argsort(is_padding, axis=1, stable=True)[:, :max_objects]
     missing = max_objects - order.shape[1]
-    fillings = {"boxes": 0.0, "labels": PADDING_LABEL, "weights": 0.0}
     return {
         name: tf.pad(
             tf.gather(values, order, batch_dims=1),
             [[0, 0], [0, missing], *[[0, 0]] * (values.shape.rank - 2)],
-            constant_values=fillings[name],
+            constant_values=FILLINGS[name],
         )
         for name, values in objects.items()
     }

@@ -9,6 +9,7 @@ word of VOC, see `voc_metrics`.
 import dataclasses
 import functools
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 
@@ -16,7 +17,9 @@ from tfdl.tasks.detection import pooled as pooling
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 NOTHING = -1
-_SHOWN = 100  # detections of a class in a picture that COCO looks at
+SHOWN = 100  # detections of a class in a picture that COCO looks at
+
+Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,8 +30,8 @@ class Matches:
         pooled: the split; detections are numbered as in `pooled.found`.
         objects: int64 (10, found), the object that each detection found at each of
             `THRESHOLDS`, `NOTHING` for none; a crowd may be found more than once.
-        is_shown: bool (found,), False beyond the surest 100 of a class in a picture,
-            which do not count at all.
+        is_shown: bool (found,), False beyond the surest of a class in a picture, which
+            do not count at all.
     """
 
     pooled: pooling.Pooled
@@ -67,11 +70,23 @@ class Matches:
         return np.append(values, False)[self.objects]
 
 
-def match(pooled: pooling.Pooled) -> Matches:
-    """Match the detections of a split with the objects of their class."""
+def match(
+    pooled: pooling.Pooled,
+    *,
+    overlaps: Callable[..., Pairs] = pooling.overlaps,
+    most: int = SHOWN,
+) -> Matches:
+    """Match the detections of a split with the objects of their class.
+
+    Args:
+        pooled: the split.
+        overlaps: what is compared of them, with the arguments of `pooled.overlaps`:
+            their boxes, or their masks.
+        most: detections of a class in a picture that count, the surest.
+    """
     ranks = _ranks(pooled)
-    is_shown = ranks < _SHOWN
-    pairs = pooling.overlaps(
+    is_shown = ranks < most
+    pairs = overlaps(
         pooled, least=THRESHOLDS[0], same_class=True, among=np.flatnonzero(is_shown)
     )
     objects = choose(pooled, pairs, ranks=ranks, thresholds=THRESHOLDS)
@@ -80,7 +95,7 @@ def match(pooled: pooling.Pooled) -> Matches:
 
 def choose(
     pooled: pooling.Pooled,
-    pairs: tuple[np.ndarray, np.ndarray, np.ndarray],
+    pairs: Pairs,
     *,
     ranks: np.ndarray,
     thresholds: np.ndarray,

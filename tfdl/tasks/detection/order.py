@@ -31,7 +31,8 @@ def aligned(
     differs otherwise stays as it is.
 
     Args:
-        expected: as of `postprocess.postprocess`, tensors or arrays.
+        expected: as of `postprocess.postprocess`, tensors or arrays; other outputs are
+            of each detection as well.
         found: likewise, of the same pictures.
         tolerance: most that a number may differ, as a share of the largest box; in a
             lower precision than float32 as much of a score or an overlap is in doubt.
@@ -58,8 +59,9 @@ def aligned(
         new = _but(len(other["scores"]), pairs[:, 1], other)
         if _are_doubtful(own, lost, other, new, thresholds, doubt=doubt):
             rearranged = {name: values.copy() for name, values in own.items()}
-            for name in ("boxes", "scores", "labels"):
-                rearranged[name][pairs[:, 0]] = other[name][pairs[:, 1]]
+            for name in rearranged:
+                if name != "num_detections":  # a number of the picture
+                    rearranged[name][pairs[:, 0]] = other[name][pairs[:, 1]]
             for name, values in rearranged.items():
                 found[name][row] = values
     return found

@@ -49,12 +49,14 @@ class Found:
         boxes: float64 (found, 4), pixels of the picture.
         labels: int64, their classes, ascending.
         scores: float64 in [0, 1].
+        given: int64, which they were in the order given, picture after picture.
     """
 
     pictures: np.ndarray
     boxes: np.ndarray
     labels: np.ndarray
     scores: np.ndarray
+    given: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,6 +121,7 @@ def pool(
         boxes=_joined([found.boxes for found in detections], (0, 4)),
         labels=_joined([found.labels for found in detections]).astype(np.int64),
         scores=_joined([found.scores for found in detections]),
+        given=np.arange(sum(map(len, detections))),
     )
     _check_finite(found)
     _check_labels(truth.labels, found.labels, class_names)

@@ -77,6 +77,7 @@ def recipe(
 
 def _fed(batch, *, feed, max_objects):
     """Turn a batch of examples into what Keras's `train_step` takes."""
-    named = {name: batch[name] for name in ("boxes", "labels", "weights")}
+    names = [name for name in data.FILLINGS if name in batch]
+    named = {name: batch[name] for name in names}
     objects = data.together(named, max_objects=max_objects)
     return feed(batch["image"], objects)
