@@ -43,9 +43,8 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest -m 'not slow' -n auto --dist loadfile
 
-# What counts seconds or memory, or kills at random moments, runs by itself.
-ALONE := tests/training tests/serving tests/export/test_savedmodel.py \
-	tests/apps/test_serve.py
+# What counts seconds or memory runs by itself.
+ALONE := tests/training/test_multi_worker.py tests/apps/test_serve.py
 
 slow: setup
 	$(BIN)/python -m pytest -m slow -n auto --dist loadfile $(ALONE:%=--ignore=%)

@@ -45,6 +45,7 @@ STEPS = 24
 # Which cell learns which object is a choice: after some steps, the last digits of the
 # predictions decide on one, and two ways of adding up the same numbers part.
 COMPARED = 8
+ENOUGH = f"step:{COMPARED}"  # they are ended then
 over_killed = pytest.mark.parametrize("case", ["yolo", "unet"], indirect=True)
 # U-Net drops units, which are others on each replica.
 over_comparable = pytest.mark.parametrize("case", ["yolo", "plain"], indirect=True)
@@ -118,11 +119,10 @@ def test_a_killed_run_repeats_the_uninterrupted_one(case, whole, cache, tmp_path
 @over_comparable
 def test_two_replicas_train_as_one_device_does(case, whole, cache, tmp_path):
     done = launch(
-        *(tmp_path / "run", cache, "never"), case=case, strategy="mirrored", devices=2
+        *(tmp_path / "run", cache, ENOUGH), case=case, strategy="mirrored", devices=2
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == -9, done.stderr
     found, expected = losses(tmp_path / "run"), losses(whole)
-    assert len(found) == STEPS
     np.testing.assert_allclose(found[:COMPARED], expected[:COMPARED], rtol=1e-4)
 
 
@@ -134,7 +134,7 @@ def test_two_workers_train_as_one_device_does(case, whole, cache, tmp_path):
         ports = [each.getsockname()[1] for each in (first, second)]
     cluster = {"worker": [f"localhost:{port}" for port in ports]}
     options = {"case": case, "strategy": "multi_worker"}
-    arguments = command(tmp_path / "run", cache, "never", **options)
+    arguments = command(tmp_path / "run", cache, ENOUGH, **options)
     processes = [
         subprocess.Popen(
             arguments,
@@ -155,7 +155,6 @@ def test_two_workers_train_as_one_device_does(case, whole, cache, tmp_path):
     finally:
         for each in processes:
             each.kill()
-    assert [each.returncode for each in processes] == [0, 0], errors
     found, expected = losses(tmp_path / "run"), losses(whole)
-    assert len(found) == STEPS
+    assert len(found) >= COMPARED, errors
     np.testing.assert_allclose(found[:COMPARED], expected[:COMPARED], rtol=1e-4)

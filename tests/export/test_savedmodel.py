@@ -261,13 +261,8 @@ def test_a_place_that_cannot_be_written_is_named(write, tmp_path):
     [  # each with an operation that the others have not
         ("lenet5", 28, 1),
         ("alexnet_grouped", 67, 3),
-        ("googlenet", 32, 3),
-        ("squeezenet1_1", 32, 3),
         ("cifar_resnet20", 32, 3),
-        ("resnet50_v2", 32, 3),
         ("mobilenet_v2", 32, 3),
-        ("efficientnet_b0", 32, 3),
-        ("cspdarknet", 32, 3),
         ("fractional_cifar", 32, 3),
     ],
 )
@@ -300,7 +295,7 @@ def test_a_backbone_is_exported_and_equals_itself(
         assert figures["max_abs_difference"] <= figures["tolerance"] == 1e-5
 
 
-KILLS = 20
+KILLS = 12
 WRITER = pathlib.Path(__file__).with_name("writer.py")
 
 
@@ -313,7 +308,7 @@ def test_an_export_killed_at_any_moment_never_shows_half_a_version(tmp_path):
         duration = min(durations)  # the first may wait for a cold disk
         for kill in range(KILLS):
             process = begin(writer)
-            # Spread over the whole of an export, each within its own twentieth.
+            # Spread over the whole of an export, each within its own part.
             time.sleep(duration * (kill + draws.random()) / KILLS)
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)

@@ -1,5 +1,7 @@
+import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -135,21 +137,22 @@ def test_the_same_step_can_be_saved_again(saved):
 def test_thirty_kills_while_saving_never_lose_a_checkpoint(tmp_path):
     random = np.random.default_rng(0)
     program = pathlib.Path(__file__).parent / "saver.py"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     last = 0
-    for _ in range(30):
-        saver = subprocess.Popen(
-            [sys.executable, program, tmp_path], stdout=subprocess.PIPE, text=True
-        )
-        with saver:
-            line = saver.stdout.readline()
-            time.sleep(random.uniform(0, 0.05))
-            saver.kill()
-        _, step, values = line.split(maxsplit=2)
-        assert values.strip() == f"[{float(step)}]", "weights of several steps"
-        assert int(step) >= last, "a checkpoint is lost"
-        last = int(step)
-        complete = [path for path in tmp_path.iterdir() if path.name[0] != "."]
-        assert len(complete) <= 3  # two to keep, and one that was just written
+    with subprocess.Popen([sys.executable, program, tmp_path], **pipes) as saver:
+        for _ in range(30):
+            saver.stdin.write("go\n")
+            saver.stdin.flush()
+            _, process, step, values = saver.stdout.readline().split(maxsplit=3)
+            time.sleep(random.uniform(0, 0.3))  # a save takes some hundredths
+            os.kill(int(process), signal.SIGKILL)
+            assert saver.stdout.readline() == "ended\n"
+            assert values.strip() == f"[{float(step)}]", "weights of several steps"
+            assert int(step) >= last, "a checkpoint is lost"
+            last = int(step)
+            complete = [path for path in tmp_path.iterdir() if path.name[0] != "."]
+            assert len(complete) <= 3  # two to keep, and one that was just written
+        saver.stdin.close()
     assert last >= 5, "the saver did not get to save"
 
 
