@@ -36,6 +36,7 @@ from tfdl.training import cli, flags, inference, report, session, verbs
 
 LARGE = {"image_size": 512, "batch_size": 2}
 STEADY = {"clip_norm": 10.0, "average": 0.998, "weight_decay": 0.05}
+thresholds = functools.partial(postprocess.Thresholds, iou_threshold=0.5)
 optimization = functools.partial(
     flags.Optimization, optimizer="adamw", learning_rate=0.001, **STEADY
 )
@@ -47,19 +48,21 @@ class Config:
 
     data: flags.Pictures = field(default_factory=lambda: flags.Pictures(**LARGE))
     optimization: flags.Optimization = field(default_factory=optimization)
-    thresholds: postprocess.Thresholds = field(
-        default_factory=lambda: postprocess.Thresholds(iou_threshold=0.5)
-    )
+    thresholds: postprocess.Thresholds = field(default_factory=thresholds)
     run: flags.Run = field(default_factory=flags.Run)
+    model: Literal["mask_rcnn"] = "mask_rcnn"
     backbone: str = "resnet50"
     """A network of the zoo under the pyramid, such as resnet18."""
     width: float = 1.0
     """Factor on the model's channels."""
+    drawn: int = 512
+    """Proposals of a picture that are learned from, a quarter of them with masks."""
     augmentation: Literal["none", "flips", "photos", "any_way_up"] = "flips"
     """What happens to training pictures, see tasks/detection/recipes.py."""
 
     def __post_init__(self):
         flags.choose("--backbone", self.backbone, BACKBONES)
+        flags.at_least("--drawn", self.drawn, 4)
 
 
 PRESETS = {
@@ -68,19 +71,22 @@ PRESETS = {
         optimization=optimization(epochs=2, average=0.0),
         backbone="resnet18",
         width=0.125,
+        drawn=64,
     ),
     "drawings": Config(
         data=flags.Pictures(image_size=128, num_examples=2000, batch_size=8),
         optimization=optimization(epochs=6, learning_rate=0.002),
         backbone="resnet18",
         width=0.25,
+        drawn=64,
     ),
     "nuclei": Config(
         data=flags.Pictures("instances:dsb2018_nuclei", 320, batch_size=4),
         optimization=optimization(epochs=20),
-        thresholds=postprocess.Thresholds(iou_threshold=0.5, max_detections=400),
+        thresholds=thresholds(max_detections=400),
         backbone="resnet18",
         width=0.25,
+        drawn=256,
         augmentation="any_way_up",
     ),
 }
@@ -142,13 +148,9 @@ def export(options: verbs.Export) -> None:
     restore = functools.partial(session.restore, Config, options.alone(), build)
     config, names, model = restore()
     network, size = options.network(model, restore), model.input_shape[1]
-    task = mask_served.task(
-        None if options.skip_metric else read(config, names),
-        names,
-        image_size=size,
-        thresholds=config.thresholds,
-        file_format=options.format,
-    )
+    data = None if options.skip_metric else read(config, names)
+    how = {"thresholds": config.thresholds, "file_format": options.format}
+    task = mask_served.task(data, names, image_size=size, **how)
     infer, reference = (inference.compiled(each) for each in (network, model))
     path = writing.write(options, infer, reference=reference, **task)
     cli.say(f"exported to {path.resolve()}")
@@ -156,12 +158,9 @@ def export(options: verbs.Export) -> None:
 
 def read(config: Config, names=None) -> mask_feeding.Splits:
     """Open the data, and say what happens to their pictures."""
-    return mask_feeding.read(
-        **config.data.feeding(names),
-        augmentation=config.augmentation,
-        feed=lambda num_classes: make(config, num_classes).feed,
-        seed=config.run.seed,
-    )
+    how = {"augmentation": config.augmentation, "seed": config.run.seed}
+    how["feed"] = lambda num_classes: make(config, num_classes).feed
+    return mask_feeding.read(**config.data.feeding(names), **how)
 
 
 def make(config: Config, num_classes: int, weights="none") -> detector.Detector:
@@ -174,6 +173,7 @@ def make(config: Config, num_classes: int, weights="none") -> detector.Detector:
         backbone=config.backbone,
         weights=None if weights == "none" else weights,
         width=config.width,
+        drawn=config.drawn,
     )
 
 

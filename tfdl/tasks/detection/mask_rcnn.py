@@ -27,14 +27,22 @@ def mask_rcnn(
     backbone: str | None = None,
     weights: str | None = None,
     width: float = 1.0,
+    drawn: int = two_stage.DRAWN,
 ) -> detector.Detector:
     """Make Mask R-CNN; the arguments are those of `networks`.
 
     Its objects have "outlines" as well, (batch, objects, cells, cells) in [0, 1], the
     object within its box; the decoded answers are those of the asked network.
     """
-    how = {"backbone": backbone, "weights": weights, "width": width}
-    trained, asked = networks(image_shape, num_classes, thresholds=thresholds, **how)
+    trained, asked = networks(
+        image_shape,
+        num_classes,
+        thresholds=thresholds,
+        backbone=backbone,
+        weights=weights,
+        width=width,
+        drawn=drawn,
+    )
     known = np.concatenate(anchors.proposals(tuple(image_shape[:2])))
     return detector.Detector(
         network=asked,
@@ -55,6 +63,7 @@ def networks(
     backbone: str | None = None,
     weights: str | None = None,
     width: float = 1.0,
+    drawn: int = two_stage.DRAWN,
 ) -> tuple[keras.Model, keras.Model]:
     """Build the network that is trained and the one that is asked, of the same layers.
 
@@ -68,6 +77,7 @@ def networks(
         backbone: None for ResNet-50.
         weights: of the backbone.
         width: factor on the number of channels.
+        drawn: proposals of a picture that are trained on, a quarter with masks.
 
     Returns:
         As `faster_rcnn.networks`, the first with "masks", of `mask_head.layers`, for
@@ -83,7 +93,12 @@ def networks(
         He et al., "Mask R-CNN", 2017; for deviations see `two_stage.stages`.
     """
     stages = two_stage.stages(
-        image_shape, num_classes, backbone=backbone, weights=weights, width=width
+        image_shape,
+        num_classes,
+        backbone=backbone,
+        weights=weights,
+        width=width,
+        drawn=drawn,
     )
     read = box_head.AlignedRois(
         list(trunk.FINER.values()), size=mask_head.READ_SIZE, name="mask_rois"
@@ -102,11 +117,11 @@ def networks(
     asked = keras.Model(stages.image, {**found, "masks": masks}, name=name)
 
     objects = two_stage.objects_input()
-    drawn, answers = stages.trained(objects)
-    with_object = drawn["boxes"][:, : two_stage.most_with_object(drawn)]
+    chosen, answers = stages.trained(objects)
+    with_object = chosen["boxes"][:, : two_stage.most_with_object(chosen)]
     outputs = {
         "anchors": stages.anchors,
-        "drawn": drawn,
+        "drawn": chosen,
         "answers": answers,
         "masks": answer_masks(read(stages.maps, with_object)),
     }

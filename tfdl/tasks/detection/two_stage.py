@@ -31,6 +31,7 @@ class Stages:
         anchors: answers of `region_proposals.head`.
         in_boxes: (maps, boxes) -> answers of `box_head.layers`.
         num_classes: of objects.
+        drawn: proposals of a picture that the second stage is trained on.
     """
 
     image: keras.KerasTensor
@@ -38,6 +39,7 @@ class Stages:
     anchors: Answers
     in_boxes: Callable[[Sequence[keras.KerasTensor], keras.KerasTensor], Answers]
     num_classes: int
+    drawn: int
 
     def asked(self) -> tuple[Answers, Answers]:
         """Propose boxes and look into them -> (of `Proposals`, answers)."""
@@ -50,9 +52,11 @@ class Stages:
         Args:
             objects: as `objects_input` makes them.
         """
-        proposals = self._proposals(CANDIDATES, COUNT, "proposals")
+        # From few that are drawn, few have to be told apart.
+        candidates, count = min(CANDIDATES, 4 * self.drawn), min(COUNT, 2 * self.drawn)
+        proposals = self._proposals(candidates, count, "proposals")
         sample = roi_sampling.SampledProposals(
-            DRAWN, background=self.num_classes, dtype="float32", name="drawn"
+            self.drawn, background=self.num_classes, dtype="float32", name="drawn"
         )
         drawn = sample(self.image, proposals, objects)
         return drawn, self.in_boxes(self.maps, drawn["boxes"])
@@ -75,6 +79,7 @@ def stages(
     backbone: str | None,
     weights: str | None,
     width: float,
+    drawn: int = DRAWN,
 ) -> Stages:
     """Build the layers of both stages.
 
@@ -89,6 +94,7 @@ def stages(
         backbone: None for ResNet-50 ("v1.5"), or a key of BACKBONES.
         weights: of the backbone: "imagenet", a file, or None.
         width: factor on the number of channels.
+        drawn: proposals of a picture that the second stage is trained on.
 
     Raises:
         UsageError: an argument is out of range.
@@ -117,6 +123,7 @@ def stages(
         anchors=region_proposals.head([*maps, pyramid.pooled_level(levels["p5"])]),
         in_boxes=lambda maps, boxes: answer(read(maps, boxes)),
         num_classes=num_classes,
+        drawn=drawn,
     )
 
 
