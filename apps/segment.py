@@ -71,9 +71,10 @@ PRESETS = {
         network=Network(width=0.125),
     ),
     "drawings": Config(
-        data=flags.Pictures(image_size=128, batch_size=16),
-        optimization=optimization(epochs=14),
-        network=Network(width=0.25, normalization="batch"),
+        data=flags.Pictures(image_size=64, batch_size=16),
+        optimization=optimization(epochs=8, average=0.0),
+        model="deeplabv3plus",
+        network=Network(backbone="resnet18", width=0.25),
         augmentation="flips",
     ),
     "membranes": Config(
