@@ -75,7 +75,7 @@ PRESETS = {
     ),
     "drawings": Config(
         data=flags.Pictures(image_size=128, num_examples=2000, batch_size=8),
-        optimization=optimization(epochs=6, learning_rate=0.002),
+        optimization=optimization(epochs=4, learning_rate=0.002),
         backbone="resnet18",
         width=0.25,
         drawn=64,
