@@ -2,7 +2,6 @@
 
     python apps/segment.py check --preset membranes     # before training
     python apps/segment.py train --preset tiny     # drawings; or membranes, streets
-    python apps/segment.py train --data masks:PATH --normalization batch
     python apps/segment.py evaluate --run runs/segment/unet-PATH
     python apps/segment.py predict --run runs/segment/unet-PATH PICTURE FOLDER
     python apps/segment.py export --run runs/segment/unet-PATH
