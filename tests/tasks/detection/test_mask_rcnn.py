@@ -111,12 +111,11 @@ def test_four_pictures_are_learned_by_heart(outlined_drawings, check_learned):
         thresholds=THRESHOLDS,
         backbone="resnet18",
         width=0.25,
-        drawn=64,
     )
     images, objects = outlined_drawings()
     model = made.compile(keras.optimizers.Adam(1e-3))
     model.optimizer.build(model.trainable_variables)
-    data = tf.data.Dataset.from_tensors(fed(made, images, objects)).repeat(280)
+    data = tf.data.Dataset.from_tensors(fed(made, images, objects)).repeat(200)
     model.fit(data, shuffle=False, verbose=0)
     found = made.inference_model(images)
     check_learned(found, objects)
