@@ -17,6 +17,7 @@ from tfdl.tasks.detection import (
     curves,
     detections as detecting,
     instance_scores,
+    mask_answers,
     mask_pictures,
     mask_runs,
     matches as matching,
@@ -28,7 +29,6 @@ from tfdl.tasks.detection import (
 
 _COMPARED = 12  # pictures of a kind, drawn beside their truth
 _ANSWERED = 32  # of the user's pictures, drawn
-_PAINTED_SCORE = 0.5  # least of what a picture's map shows
 _SEED = 0  # of the bootstrap
 
 
@@ -100,12 +100,7 @@ def collect(
 
 def brief(collected: Collected) -> dict[str, float]:
     """Measure AP and AP50 of masks alone, for the end of an epoch."""
-    matches = collected.matches
-    averages = average_precision.of_classes(average_precision.ranking(matches))
-    numbers = {"AP": averages, "AP50": averages[0]}
-    if not matches.num_objects.any():
-        return dict.fromkeys(numbers, 0.0)
-    return {name: average_precision.mean(row) for name, row in numbers.items()}
+    return metrics.brief_of(collected.matches)
 
 
 def error(collected: Collected) -> tuple[float, int]:
@@ -271,7 +266,7 @@ def _maps(collected: Collected) -> Iterable[instance_scores.Pair]:
     """Paint truth and answers of each picture, without crowds and what is unsure."""
     for number, known in enumerate(collected.examples.objects):
         found = collected.detections[number]
-        sure = int(np.sum(found.scores >= _PAINTED_SCORE))
+        sure = int(np.sum(found.scores >= mask_answers.PAINTED_SCORE))
         masks = collected.examples.masks_of(number)[~known.is_crowd]
         painted = np.zeros(known.size, np.int64)
         answered = mask_runs.decode(collected.runs[number][:sure], known.size)

@@ -44,7 +44,11 @@ def brief(
         As `pooled.pool`.
     """
     pooled = pooling.pool(ground_truth, detections, class_names=class_names)
-    matches = matching.match(pooled)
+    return brief_of(matching.match(pooled))
+
+
+def brief_of(matches: matching.Matches) -> dict[str, float]:
+    """Measure what `brief` does of matched detections, by boxes or by masks."""
     averages = average_precision.of_classes(average_precision.ranking(matches))
     numbers = {"AP": averages, "AP50": averages[0]}
     if not matches.num_objects.any():
